@@ -1,0 +1,67 @@
+# Every target does its own set-up. One cargo profile and one package selection (the whole workspace) for all of them, so that
+# dependencies, RocksDB above all, are compiled once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# In CI the target directory outlives the clone.
+ifeq ($(CI),true)
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/drawbridge/target
+endif
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BIN := $(TARGET)/release/drawbridge
+CARGO_FLAGS := --release --workspace --locked
+
+# Sizes of the slow proofs.
+CRASH_CYCLES ?= 20
+SEED ?= 1
+STATE_TESTS ?= sample
+ARGS ?=
+
+.PHONY: run build setup setup-all test lint doc unit contracts clients orders crash conformance bench help
+
+help: ## shows the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+run: build ## starts the dev chain (ARGS="--datadir DIR --http.port N" and more)
+	exec $(BIN) --dev $(ARGS)
+
+build: setup
+	cargo build $(CARGO_FLAGS)
+
+setup:
+	@scripts/setup.sh
+
+setup-all:
+	@scripts/setup.sh all
+
+test: lint doc unit contracts clients orders crash ## runs every check, the slow ones small
+	@echo "make test: all checks passed"
+
+lint: setup-all ## cargo fmt and clippy, warnings as errors
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+doc: setup-all
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
+
+unit: setup-all
+	DRAWBRIDGE_STATE_TESTS=$(STATE_TESTS) cargo nextest run $(CARGO_FLAGS) --no-fail-fast
+
+contracts: setup-all ## compiles the contracts again and compares with the checked-in artifacts
+	scripts/contracts.sh
+
+clients: build setup-all ## ethers, viem, web3.js and web3.py against a dev node
+	DRAWBRIDGE_BIN=$(BIN) scripts/clients.sh
+
+orders: build setup-all ## the order experiment: seller, buyer and device over JSON-RPC
+	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
+
+crash: build ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
+	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
+
+conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
+	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) -p evm-runtime --no-capture state_tests trie_vectors
+
+bench: build setup-all ## all measurements; figures and commands stand in bench/README.md
+	scripts/bench.sh

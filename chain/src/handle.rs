@@ -1,0 +1,279 @@
+//! The ledger's handle: what everyone but the writer thread holds.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use alloy_primitives::{B64, B256};
+use arc_swap::ArcSwap;
+use consensus::{Genesis, RecoveredBlock, RecoveredTransaction, Witness};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Mutex, RwLock};
+use storage::{StorageError, Store};
+
+use crate::build::{self, BuildRequest, Candidate};
+use crate::head::PoolHead;
+use crate::import::{ImportError, ImportOutcome, Imported, Reorganisation, Writer};
+use crate::open::{LedgerConfig, OpenError, head_view, initialise};
+use crate::pool::{DropReason, Pool, PoolError, TransactionOrigin};
+use crate::view::ChainView;
+
+/// How many imports may wait for the writer; whoever brings more waits.
+const COMMANDS_MAX: usize = 64;
+
+/// Something that happened to the ledger.
+#[derive(Clone)]
+pub enum Fact {
+    /// The head changed; the view is the new one.
+    NewHead {
+        /// The chain after the change.
+        view: Arc<ChainView>,
+        /// The blocks that became canonical, oldest first; the last one is the head.
+        added: Vec<Arc<RecoveredBlock>>,
+        /// What left the canonical chain, where the change was no mere growth.
+        reorganisation: Option<Arc<Reorganisation>>,
+    },
+    /// A transaction entered the pool.
+    NewTransaction(RecoveredTransaction),
+    /// A transaction left the pool unmined.
+    DroppedTransaction {
+        /// Its hash.
+        hash: B256,
+        /// Why.
+        reason: DropReason,
+    },
+    /// Our own store failed: the writer has ended and the node must stop.
+    Failed(ImportError),
+}
+
+/// Receives facts, on the thread where they happen; must not block.
+pub type Sink = Box<dyn Fn(&Fact) + Send + Sync>;
+
+enum Command {
+    Import(Box<RecoveredBlock>, u64, Sender<Result<ImportOutcome, ImportError>>),
+    ImportMined(Box<Candidate>, u64, Sender<Result<ImportOutcome, ImportError>>),
+    Stop,
+}
+
+/// Opens ledgers.
+#[derive(Debug)]
+pub struct Ledger;
+
+impl Ledger {
+    /// Opens the ledger in `store`, which gets the genesis block where it is empty, and starts the writer thread.
+    ///
+    /// # Errors
+    /// Another chain, a newer format, a corrupt or failing store.
+    pub fn open(
+        store: Arc<dyn Store>,
+        genesis: &Genesis,
+        chain_file: &str,
+        config: LedgerConfig,
+    ) -> Result<LedgerHandle, OpenError> {
+        evm_runtime::install_crypto();
+        initialise(&*store, genesis, chain_file)?;
+        let view = Arc::new(head_view(&*store, genesis)?);
+        let (sender, receiver) = bounded(COMMANDS_MAX);
+        let shared = Arc::new(Shared {
+            pool: Pool::new(config.pool.clone()),
+            head: ArcSwap::from_pointee(PoolHead::new(&view)),
+            view: ArcSwap::from(view.clone()),
+            sinks: RwLock::new(Vec::new()),
+            commands: sender,
+            store: store.clone(),
+            thread: Mutex::new(None),
+        });
+        let writer = Writer { store, config, view };
+        let for_thread = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || for_thread.write(writer, &receiver))
+            .map_err(|error| OpenError::Storage(StorageError::Io(format!("no thread for the ledger: {error}"))))?;
+        *shared.thread.lock() = Some(thread);
+        Ok(LedgerHandle { shared })
+    }
+}
+
+struct Shared {
+    pool: Pool,
+    head: ArcSwap<PoolHead>,
+    view: ArcSwap<ChainView>,
+    sinks: RwLock<Vec<Sink>>,
+    commands: Sender<Command>,
+    store: Arc<dyn Store>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Reads the ledger and hands it work; clones share it.
+#[derive(Clone)]
+pub struct LedgerHandle {
+    shared: Arc<Shared>,
+}
+
+impl LedgerHandle {
+    /// Returns the chain as it is now.
+    pub fn view(&self) -> Arc<ChainView> {
+        self.shared.view.load_full()
+    }
+
+    /// Returns the transaction pool.
+    pub fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    /// Registers a receiver of facts.
+    pub fn subscribe(&self, sink: Sink) {
+        self.shared.sinks.write().push(sink);
+    }
+
+    /// Imports a block and waits until it is committed. `now` is the clock in seconds.
+    ///
+    /// # Errors
+    /// By blame: invalid, missing, or our own store.
+    pub fn import(&self, block: RecoveredBlock, now: u64) -> Result<ImportOutcome, ImportError> {
+        self.ask(|reply| Command::Import(Box::new(block), now, reply))
+    }
+
+    /// Imports a block of our own that was built and now has its seal; it is not executed again.
+    ///
+    /// # Errors
+    /// As [`LedgerHandle::import`].
+    pub fn import_mined(
+        &self,
+        candidate: Candidate,
+        nonce: B64,
+        witness: Option<Witness>,
+        now: u64,
+    ) -> Result<ImportOutcome, ImportError> {
+        let candidate = Box::new(candidate.with_seal(nonce, witness));
+        self.ask(|reply| Command::ImportMined(candidate, now, reply))
+    }
+
+    fn ask(
+        &self,
+        command: impl FnOnce(Sender<Result<ImportOutcome, ImportError>>) -> Command,
+    ) -> Result<ImportOutcome, ImportError> {
+        let (reply, answer) = bounded(1);
+        self.shared.commands.send(command(reply)).map_err(|_| ImportError::ShutDown)?;
+        answer.recv().map_err(|_| ImportError::ShutDown)?
+    }
+
+    /// Adds a transaction to the pool. `now` is the clock in seconds.
+    ///
+    /// # Errors
+    /// The pool's reason, in geth's words.
+    pub fn add_transaction(
+        &self,
+        transaction: RecoveredTransaction,
+        origin: TransactionOrigin,
+        now: u64,
+    ) -> Result<B256, PoolError> {
+        let head = self.shared.head.load();
+        let added = self.shared.pool.add(transaction.clone(), origin, &**head, now)?;
+        self.shared.publish_dropped(added.dropped);
+        self.shared.publish(&Fact::NewTransaction(transaction));
+        Ok(added.hash)
+    }
+
+    /// Puts the journal's transactions back into the pool. `now` is the clock in seconds.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn load_journal(&self, now: u64) -> Result<crate::pool::JournalReport, crate::pool::JournalError> {
+        let head = self.shared.head.load();
+        self.shared.pool.load_journal(&**head, now)
+    }
+
+    /// Drops what has waited in the pool for too long. `now` is the clock in seconds.
+    pub fn expire_transactions(&self, now: u64) {
+        self.shared.publish_dropped(self.shared.pool.expire(now));
+    }
+
+    /// Builds a block on the head from the pool; executed, without a seal.
+    ///
+    /// # Errors
+    /// Our own store failed.
+    pub fn build(&self, request: &BuildRequest) -> Result<Candidate, ImportError> {
+        let (candidate, failed) = build::build(&self.view(), self.pool(), request)?;
+        if !failed.is_empty() {
+            let head = self.shared.head.load();
+            self.shared.publish_dropped(self.shared.pool.recheck(&failed, &**head));
+        }
+        Ok(candidate)
+    }
+
+    /// Brings all imports to the disk.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.shared.store.sync()
+    }
+
+    /// Ends the writer thread after the imports that wait, and brings everything to the disk. Further work is refused.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn shut_down(&self) -> Result<(), StorageError> {
+        // A writer that has already ended needs no word.
+        let _ = self.shared.commands.send(Command::Stop);
+        if let Some(thread) = self.shared.thread.lock().take() {
+            // It can only have panicked, which the panic hook has told.
+            let _ = thread.join();
+        }
+        self.shared.store.sync()
+    }
+}
+
+impl Shared {
+    /// Runs the writer until it is told to stop or the store fails.
+    fn write(&self, mut writer: Writer, commands: &Receiver<Command>) {
+        while let Ok(command) = commands.recv() {
+            let (result, now, reply) = match command {
+                Command::Import(block, now, reply) => (writer.import(*block, now), now, reply),
+                Command::ImportMined(candidate, now, reply) => (writer.import_mined(*candidate, now), now, reply),
+                Command::Stop => return,
+            };
+            self.view.store(writer.view.clone());
+            let fatal = result.as_ref().err().filter(|error| error.is_fatal()).cloned();
+            let outcome = result.map(|imported| self.follow(&writer.view, imported, now));
+            // Nobody waits for the answer any more: the import stands all the same.
+            let _ = reply.send(outcome);
+            if let Some(error) = fatal {
+                self.publish(&Fact::Failed(error));
+                return;
+            }
+        }
+    }
+
+    /// Tells pool and subscribers what an import changed.
+    fn follow(&self, view: &Arc<ChainView>, imported: Imported, now: u64) -> ImportOutcome {
+        if imported.added.is_empty() {
+            return imported.outcome;
+        }
+        let head = Arc::new(PoolHead::new(view));
+        self.head.store(head.clone());
+        let returned = imported.reorganisation.iter().flat_map(|reorganisation| reorganisation.dropped.iter().rev());
+        let returned = returned.flat_map(|(block, _)| block.transactions.iter().cloned()).collect();
+        let mut mined = imported.added.iter().flat_map(|block| block.transactions.iter());
+        let dropped = self.pool.on_new_head(&*head, &mut mined, returned, now);
+        self.publish(&Fact::NewHead {
+            view: view.clone(),
+            added: imported.added.clone(),
+            reorganisation: imported.reorganisation.map(Arc::new),
+        });
+        self.publish_dropped(dropped);
+        imported.outcome
+    }
+
+    fn publish(&self, fact: &Fact) {
+        for sink in self.sinks.read().iter() {
+            sink(fact);
+        }
+    }
+
+    fn publish_dropped(&self, dropped: Vec<(B256, DropReason)>) {
+        for (hash, reason) in dropped {
+            self.publish(&Fact::DroppedTransaction { hash, reason });
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What the pool knows of the head.
+
+use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
+use consensus::fees;
+use evm_runtime::state::StateSource;
+use evm_runtime::{StateError, StateView};
+
+use crate::pool::{HeadFacts, HeadState};
+use crate::view::ChainView;
+
+/// Reads accounts at the head of a view.
+pub(crate) struct PoolHead {
+    facts: HeadFacts,
+    state: StateView,
+}
+
+impl PoolHead {
+    /// Takes what the pool must know from `view`.
+    pub(crate) fn new(view: &ChainView) -> Self {
+        let (head, spec) = (view.head(), view.spec());
+        let next = head.number.saturating_add(1);
+        let facts = HeadFacts {
+            number: head.number,
+            timestamp: head.timestamp,
+            base_fee: fees::next_base_fee(spec, head, head.timestamp),
+            gas_limit: head.gas_limit,
+            fork: spec.fork_at(next, head.timestamp),
+            chain_id: spec.chain_id,
+            contract_size_limit: spec.contract_size_limit,
+        };
+        Self { facts, state: view.head_state() }
+    }
+}
+
+impl HeadState for PoolHead {
+    fn account(&self, address: Address) -> Result<(u64, U256, bool), StateError> {
+        /// How the code of a delegated account begins (EIP-7702).
+        const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
+        let Some(account) = self.state.account(address)? else { return Ok((0, U256::ZERO, false)) };
+        let is_contract = account.code_hash != KECCAK256_EMPTY
+            && !self.state.code_by_hash(account.code_hash)?.starts_with(&DELEGATION);
+        Ok((account.nonce, account.balance, is_contract))
+    }
+
+    fn head(&self) -> &HeadFacts {
+        &self.facts
+    }
+}

@@ -1,0 +1,388 @@
+//! The one door through which blocks come: validate, execute, compare, commit as one batch.
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use consensus::{ChainSpec, Header, RecoveredBlock, SealedHeader, ValidationError, fork_choice, validation};
+use evm_runtime::execute::execute_block;
+use evm_runtime::receipt::{encode_receipts, logs_bloom, receipts_root};
+use evm_runtime::{ExecutionError, Receipt, StateError, state};
+use storage::{Reader, Snapshot, Stage, StorageError, Store, Table};
+
+use crate::build::Candidate;
+use crate::open::LedgerConfig;
+use crate::records::{
+    HeaderRecord, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_block, remove_canonical,
+};
+use crate::view::ChainView;
+
+/// Says why a block was not imported, by blame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// The block breaks a rule: its sender is to blame.
+    #[error("invalid block: {0}")]
+    Invalid(String),
+    /// The block's parent is not here: fetch it.
+    #[error("unknown ancestor: {0}")]
+    UnknownParent(B256),
+    /// The block is too far ahead of the clock: try again later.
+    #[error(transparent)]
+    Future(ValidationError),
+    /// Nothing at or below the finalized block is reorganised.
+    #[error("the branch leaves the canonical chain at block {ancestor}, below the finalized block {finalized}")]
+    BelowFinalized {
+        /// The common ancestor's number.
+        ancestor: u64,
+        /// The finalized block's number.
+        finalized: u64,
+    },
+    /// Our own store failed: stop.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Our own state does not hold together: stop.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The writer thread has ended.
+    #[error("the ledger is shut down")]
+    ShutDown,
+}
+
+impl ImportError {
+    /// Tells whether our own machine is to blame, so that the node must stop.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Storage(_) | Self::Corrupt(_) | Self::ShutDown)
+    }
+}
+
+impl From<StateError> for ImportError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Storage(error) => Self::Storage(error),
+            StateError::Corrupt(problem) => Self::Corrupt(problem),
+        }
+    }
+}
+
+impl From<ValidationError> for ImportError {
+    fn from(error: ValidationError) -> Self {
+        match error {
+            ValidationError::UnknownParent(hash) => Self::UnknownParent(hash),
+            ValidationError::FutureBlock { .. } => Self::Future(error),
+            other => Self::Invalid(other.to_string()),
+        }
+    }
+}
+
+impl From<ExecutionError> for ImportError {
+    fn from(error: ExecutionError) -> Self {
+        match error {
+            ExecutionError::State(error) => error.into(),
+            other => Self::Invalid(other.to_string()),
+        }
+    }
+}
+
+/// Says what an import did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// The block was known.
+    Known,
+    /// The block is stored on a side branch.
+    SideBranch,
+    /// The block is the new head.
+    Canonical {
+        /// How many blocks left the canonical chain for it.
+        reverted: usize,
+    },
+}
+
+/// Holds what a reorganisation moved.
+#[derive(Clone, Debug)]
+pub struct Reorganisation {
+    /// The number of the last common block.
+    pub ancestor: u64,
+    /// The blocks that left, newest first, each with its receipts.
+    pub dropped: Vec<(Arc<RecoveredBlock>, Arc<Vec<Receipt>>)>,
+}
+
+/// Holds what a successful import changed, for the pool and the subscribers.
+pub(crate) struct Imported {
+    pub(crate) outcome: ImportOutcome,
+    /// The blocks that became canonical, oldest first.
+    pub(crate) added: Vec<Arc<RecoveredBlock>>,
+    pub(crate) reorganisation: Option<Reorganisation>,
+}
+
+impl Imported {
+    fn nothing(outcome: ImportOutcome) -> Self {
+        Self { outcome, added: Vec::new(), reorganisation: None }
+    }
+}
+
+/// The ledger's writing side; one thread owns it.
+pub(crate) struct Writer {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) config: LedgerConfig,
+    pub(crate) view: Arc<ChainView>,
+}
+
+impl Writer {
+    /// Imports one block; on success the writer's view is the new one.
+    pub(crate) fn import(&mut self, block: RecoveredBlock, now: u64) -> Result<Imported, ImportError> {
+        let snapshot = self.view.snapshot.clone();
+        if number_of(&*snapshot, block.hash())?.is_some() {
+            return Ok(Imported::nothing(ImportOutcome::Known));
+        }
+        self.refuse_known_invalid(&block)?;
+        validation::validate_not_future(&block.header, now)?;
+        let parent = self.validate(&*snapshot, &block)?;
+        let total_difficulty = parent.total_difficulty.saturating_add(block.header.difficulty);
+        let block = Arc::new(block);
+        if block.header.parent_hash == self.view.head.hash() {
+            return self.extend(snapshot, block, total_difficulty);
+        }
+        if fork_choice::replaces(total_difficulty, self.view.head_td) {
+            return self.reorganise(snapshot, block, total_difficulty);
+        }
+        let mut stage = Stage::new(snapshot);
+        put_block(&mut stage, &block, total_difficulty);
+        self.store.commit(stage.into_batch(), self.config.durability)?;
+        self.view = Arc::new(ChainView { snapshot: self.store.snapshot(), ..(*self.view).clone() });
+        Ok(Imported::nothing(ImportOutcome::SideBranch))
+    }
+
+    /// Imports a block of our own, which was executed when it was built.
+    pub(crate) fn import_mined(&mut self, candidate: Candidate, now: u64) -> Result<Imported, ImportError> {
+        let (block, receipts, mut stage) = candidate.into_parts();
+        if block.header.parent_hash != self.view.head.hash() {
+            return self.import(block, now);
+        }
+        validation::validate_not_future(&block.header, now)?;
+        let parent = self.validate(&*self.view.snapshot, &block)?;
+        let total_difficulty = parent.total_difficulty.saturating_add(block.header.difficulty);
+        let block = Arc::new(block);
+        put_connected(&mut stage, &block, total_difficulty, &receipts);
+        self.commit_head(stage, &block, total_difficulty)?;
+        Ok(Imported { outcome: ImportOutcome::Canonical { reverted: 0 }, added: vec![block], reorganisation: None })
+    }
+
+    fn refuse_known_invalid(&mut self, block: &RecoveredBlock) -> Result<(), ImportError> {
+        for hash in [block.hash(), block.header.parent_hash] {
+            if let Some(reason) = self.view.snapshot.get(Table::Invalid, hash.as_slice())? {
+                return Err(ImportError::Invalid(String::from_utf8_lossy(&reason).into_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks all that needs no execution, and returns the parent's record.
+    fn validate(&self, reader: &dyn Reader, block: &RecoveredBlock) -> Result<HeaderRecord, ImportError> {
+        let spec = &self.view.spec;
+        validation::validate_header_alone(spec, block)?;
+        let parent_hash = block.header.parent_hash;
+        let parent_number = number_of(reader, parent_hash)?.ok_or(ImportError::UnknownParent(parent_hash))?;
+        let record = HeaderRecord::read(reader, parent_number, parent_hash)?;
+        let record = record.ok_or(ImportError::UnknownParent(parent_hash))?;
+        let parent = SealedHeader::with_known_hash(record.header.clone(), parent_hash);
+        let grandparent = grandparent_timestamp(reader, &parent)?;
+        validation::validate_header_against_parent(spec, &block.header, &parent, grandparent)?;
+        validation::validate_body(spec, &block.header, &block.to_block().body, parent.timestamp)?;
+        Ok(record)
+    }
+
+    fn extend(
+        &mut self,
+        snapshot: Snapshot,
+        block: Arc<RecoveredBlock>,
+        total_difficulty: alloy_primitives::U256,
+    ) -> Result<Imported, ImportError> {
+        let mut stage = Stage::new(snapshot);
+        if let Err(error) = connect(&self.view.spec, &mut stage, &block, total_difficulty) {
+            self.mark_invalid(&[&block], &error)?;
+            return Err(error);
+        }
+        self.commit_head(stage, &block, total_difficulty)?;
+        Ok(Imported { outcome: ImportOutcome::Canonical { reverted: 0 }, added: vec![block], reorganisation: None })
+    }
+
+    /// Undoes the canonical chain down to the common ancestor, connects the heavier branch, and commits all as one batch.
+    fn reorganise(
+        &mut self,
+        snapshot: Snapshot,
+        block: Arc<RecoveredBlock>,
+        total_difficulty: alloy_primitives::U256,
+    ) -> Result<Imported, ImportError> {
+        let (ancestor, branch) = self.branch_of(&*snapshot, block.clone())?;
+        let finalized = self.view.finalized_number();
+        if ancestor < finalized {
+            return Err(ImportError::BelowFinalized { ancestor, finalized });
+        }
+        let mut stage = Stage::new(snapshot);
+        let dropped = self.disconnect_to(&mut stage, ancestor)?;
+        let ancestor_hash = canonical_hash(&stage, ancestor)?.ok_or_else(|| corrupt("the common ancestor is gone"))?;
+        let record = HeaderRecord::read(&stage, ancestor, ancestor_hash)?;
+        let mut td = record.ok_or_else(|| corrupt("the common ancestor's header is gone"))?.total_difficulty;
+        for (index, member) in branch.iter().enumerate() {
+            td = td.saturating_add(member.header.difficulty);
+            if let Err(error) = connect(&self.view.spec, &mut stage, member, td) {
+                let doomed: Vec<_> = branch[index..].iter().map(|block| &**block).collect();
+                self.mark_invalid(&doomed, &error)?;
+                return Err(error);
+            }
+        }
+        self.commit_head(stage, &block, total_difficulty)?;
+        let outcome = ImportOutcome::Canonical { reverted: dropped.len() };
+        Ok(Imported { outcome, added: branch, reorganisation: Some(Reorganisation { ancestor, dropped }) })
+    }
+
+    /// Returns the number of the last canonical block below `tip`, and the branch above it, oldest first.
+    fn branch_of(
+        &self,
+        reader: &dyn Reader,
+        tip: Arc<RecoveredBlock>,
+    ) -> Result<(u64, Vec<Arc<RecoveredBlock>>), ImportError> {
+        let mut branch = vec![tip.clone()];
+        let (mut number, mut hash) = (tip.number().saturating_sub(1), tip.header.parent_hash);
+        while canonical_hash(reader, number)? != Some(hash) {
+            let block = read_block(reader, number, hash)?.ok_or(ImportError::UnknownParent(hash))?;
+            hash = block.header.parent_hash;
+            number = number.checked_sub(1).ok_or_else(|| corrupt("a branch does not end at the genesis block"))?;
+            branch.push(Arc::new(block));
+        }
+        branch.reverse();
+        Ok((number, branch))
+    }
+
+    fn disconnect_to(
+        &self,
+        stage: &mut Stage,
+        ancestor: u64,
+    ) -> Result<Vec<(Arc<RecoveredBlock>, Arc<Vec<Receipt>>)>, ImportError> {
+        let mut dropped = Vec::new();
+        let (mut number, mut hash) = (self.view.head.number, self.view.head.hash());
+        while number > ancestor {
+            let block = read_block(stage, number, hash)?.ok_or_else(|| corrupt("a canonical block is gone"))?;
+            let receipts = self.view.receipts(hash).map_err(|error| ImportError::Corrupt(error.to_string()))?;
+            disconnect(stage, &block)?;
+            (number, hash) = (number.saturating_sub(1), block.header.parent_hash);
+            dropped.push((Arc::new(block), receipts.unwrap_or_default()));
+        }
+        Ok(dropped)
+    }
+
+    /// Remembers that blocks are invalid, so that neither they nor their children are tried again.
+    fn mark_invalid(&mut self, blocks: &[&RecoveredBlock], error: &ImportError) -> Result<(), ImportError> {
+        let ImportError::Invalid(reason) = error else { return Ok(()) };
+        let mut stage = Stage::new(self.view.snapshot.clone());
+        for block in blocks {
+            stage.put(Table::Invalid, block.hash().as_slice(), reason.as_bytes());
+            let key = block_key(block.number(), block.hash());
+            stage.delete(Table::Headers, key);
+            stage.delete(Table::Bodies, key);
+            stage.delete(Table::Numbers, block.hash().as_slice());
+        }
+        self.store.commit(stage.into_batch(), self.config.durability)?;
+        self.view = Arc::new(ChainView { snapshot: self.store.snapshot(), ..(*self.view).clone() });
+        Ok(())
+    }
+
+    fn commit_head(
+        &mut self,
+        mut stage: Stage,
+        block: &RecoveredBlock,
+        total_difficulty: alloy_primitives::U256,
+    ) -> Result<(), ImportError> {
+        self.forget_old_history(&mut stage, block.number())?;
+        self.store.commit(stage.into_batch(), self.config.durability)?;
+        self.view = Arc::new(ChainView {
+            spec: self.view.spec.clone(),
+            snapshot: self.store.snapshot(),
+            head: block.header.clone(),
+            head_td: total_difficulty,
+            genesis_hash: self.view.genesis_hash,
+        });
+        Ok(())
+    }
+
+    fn forget_old_history(&self, stage: &mut Stage, head: u64) -> Result<(), ImportError> {
+        let Some(floor) = self.config.history.and_then(|kept| head.checked_sub(kept)) else { return Ok(()) };
+        if state::forget_history(stage, floor)? {
+            stage.put(Table::Meta, meta::HISTORY_FLOOR, floor.to_be_bytes());
+        }
+        Ok(())
+    }
+}
+
+fn corrupt(problem: &str) -> ImportError {
+    ImportError::Corrupt(problem.to_owned())
+}
+
+/// Returns the timestamp of a header's parent, or `None` for the genesis block.
+pub(crate) fn grandparent_timestamp(reader: &dyn Reader, parent: &SealedHeader) -> Result<Option<u64>, StorageError> {
+    let Some(number) = parent.number.checked_sub(1) else { return Ok(None) };
+    Ok(HeaderRecord::read(reader, number, parent.parent_hash)?.map(|record| record.header.timestamp))
+}
+
+/// Executes a block on the stage's head, compares the outcome with its header, and makes it the stage's head.
+fn connect(
+    spec: &ChainSpec,
+    stage: &mut Stage,
+    block: &RecoveredBlock,
+    total_difficulty: alloy_primitives::U256,
+) -> Result<(), ImportError> {
+    let reader: &dyn Reader = stage;
+    let executed = execute_block(spec, &block.header, &block.transactions, &reader, reader)?;
+    compare(&block.header, executed.gas_used, &executed.receipts)?;
+    if !executed.requests.is_empty() {
+        return Err(ImportError::Invalid("a proof-of-work block has no requests to a consensus layer".to_owned()));
+    }
+    let root = state::apply(stage, block.number(), &executed.changes)?;
+    if root != block.header.state_root {
+        let (expected, actual) = (block.header.state_root, root);
+        return Err(ImportError::Invalid(format!("state root: header says {expected}, execution gives {actual}")));
+    }
+    put_connected(stage, block, total_difficulty, &executed.receipts);
+    Ok(())
+}
+
+fn compare(header: &Header, gas_used: u64, receipts: &[Receipt]) -> Result<(), ImportError> {
+    let differs = |what: &str, expected: &dyn std::fmt::Display, actual: &dyn std::fmt::Display| {
+        Err(ImportError::Invalid(format!("{what}: header says {expected}, execution gives {actual}")))
+    };
+    if gas_used != header.gas_used {
+        return differs("gas used", &header.gas_used, &gas_used);
+    }
+    let root = receipts_root(receipts);
+    if root != header.receipts_root {
+        return differs("receipts root", &header.receipts_root, &root);
+    }
+    let bloom = logs_bloom(receipts);
+    if bloom != header.logs_bloom {
+        return differs("logs bloom", &header.logs_bloom, &bloom);
+    }
+    Ok(())
+}
+
+fn put_connected(
+    stage: &mut Stage,
+    block: &RecoveredBlock,
+    total_difficulty: alloy_primitives::U256,
+    receipts: &[Receipt],
+) {
+    put_block(stage, block, total_difficulty);
+    stage.put(Table::Receipts, block_key(block.number(), block.hash()), encode_receipts(receipts));
+    put_canonical(stage, block);
+}
+
+/// Takes the stage's head off the chain and gives back the state before it.
+pub(crate) fn disconnect(stage: &mut Stage, block: &RecoveredBlock) -> Result<(), ImportError> {
+    let root = state::undo(stage, block.number())?;
+    remove_canonical(stage, block);
+    let parent = HeaderRecord::read(stage, block.number().saturating_sub(1), block.header.parent_hash)?;
+    let expected = parent.ok_or_else(|| corrupt("the parent of the head is gone"))?.header.state_root;
+    if root == expected {
+        Ok(())
+    } else {
+        Err(ImportError::Corrupt(format!("undoing block {}: state root {root}, not {expected}", block.number())))
+    }
+}

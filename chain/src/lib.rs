@@ -1,0 +1,23 @@
+//! The ledger: imports blocks, reorganises, keeps the canonical index and the transaction pool, and builds blocks.
+//!
+//! One thread owns the [`Ledger`]'s writing side and imports one block after the other; everyone else holds a [`LedgerHandle`]
+//! and reads a [`ChainView`], one moment's snapshot, without waiting for the writer.
+
+mod build;
+mod handle;
+mod head;
+mod import;
+mod open;
+mod records;
+mod view;
+pub mod files;
+pub mod pool;
+pub mod verify;
+
+pub use build::{BuildRequest, Candidate};
+pub use handle::{Fact, Ledger, LedgerHandle, Sink};
+pub use import::{ImportError, ImportOutcome, Reorganisation};
+pub use open::{FORMAT, LedgerConfig, OpenError, initialise, stored_chain_file};
+pub use pool::{Pool, PoolConfig, PoolError, TransactionOrder, TransactionOrigin};
+pub use records::HeaderRecord;
+pub use view::{ChainView, TransactionLocation, ViewError};

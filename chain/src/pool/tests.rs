@@ -1,0 +1,12 @@
+//! Tests of the pool as its callers see it.
+#![allow(clippy::unwrap_used)]
+
+mod following;
+mod journaling;
+mod limits;
+mod model;
+mod order;
+mod rules;
+mod speed;
+mod support;
+mod threads;

@@ -1,0 +1,161 @@
+//! The stored records of blocks, and their keys.
+
+use alloy_primitives::{Address, B256, U256};
+use alloy_rlp::{Decodable, Encodable};
+use consensus::{BlockBody, Header, RecoveredBlock, RecoveredTransaction, SealedHeader, Witness};
+use storage::{Reader, Stage, StorageError, Table};
+
+/// Names of rows in `Meta`.
+pub(crate) mod meta {
+    /// The format of all tables (8 bytes, big-endian).
+    pub(crate) const FORMAT: &[u8] = b"format";
+    /// The genesis hash.
+    pub(crate) const GENESIS: &[u8] = b"genesis";
+    /// The chain file, as it was given at initialisation (text).
+    pub(crate) const CHAIN_FILE: &[u8] = b"chain file";
+    /// The head's hash.
+    pub(crate) const HEAD: &[u8] = b"head";
+    /// The first block whose state can be read (8 bytes); absent: block 0.
+    pub(crate) const HISTORY_FLOOR: &[u8] = b"history floor";
+}
+
+/// Holds a header with what is known beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderRecord {
+    /// The header.
+    pub header: Header,
+    /// Total difficulty up to and with this block.
+    pub total_difficulty: U256,
+    /// The beneficiary's signature, where the chain asks for one.
+    pub witness: Option<Witness>,
+}
+
+/// Returns number ‖ hash: the key of headers, bodies and receipts.
+pub(crate) fn block_key(number: u64, hash: B256) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..8].copy_from_slice(&number.to_be_bytes());
+    key[8..].copy_from_slice(hash.as_slice());
+    key
+}
+
+fn bad_row(table: Table, problem: impl ToString) -> StorageError {
+    StorageError::Row { table, problem: problem.to_string() }
+}
+
+impl HeaderRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut header = Vec::with_capacity(700);
+        self.header.encode(&mut header);
+        let witness = self.witness.map(|witness| witness.to_bytes().to_vec()).unwrap_or_default();
+        let mut stream = rlp::RlpStream::new_list(3);
+        stream.append_raw(&header, 1).append(&self.total_difficulty.to_be_bytes_trimmed_vec()).append(&witness);
+        stream.out().to_vec()
+    }
+
+    fn decode(row: &[u8]) -> Result<Self, String> {
+        let list = rlp::Rlp::new(row);
+        let text = |error: rlp::DecoderError| error.to_string();
+        let header = list.at(0).map_err(text)?;
+        let header = Header::decode(&mut header.as_raw()).map_err(|error| error.to_string())?;
+        let difficulty = list.val_at::<Vec<u8>>(1).map_err(text)?;
+        let witness = list.val_at::<Vec<u8>>(2).map_err(text)?;
+        let witness = match &witness[..] {
+            [] => None,
+            bytes => Some(Witness::from_bytes(bytes).map_err(|error| error.to_string())?),
+        };
+        let total_difficulty = U256::try_from_be_slice(&difficulty).ok_or("total difficulty over 32 bytes")?;
+        Ok(Self { header, total_difficulty, witness })
+    }
+
+    /// Reads the record of a block.
+    pub(crate) fn read(reader: &dyn Reader, number: u64, hash: B256) -> Result<Option<Self>, StorageError> {
+        let row = reader.get(Table::Headers, &block_key(number, hash))?;
+        row.map(|row| Self::decode(&row).map_err(|problem| bad_row(Table::Headers, problem))).transpose()
+    }
+}
+
+/// Returns the number of a known block.
+pub(crate) fn number_of(reader: &dyn Reader, hash: B256) -> Result<Option<u64>, StorageError> {
+    let row = reader.get(Table::Numbers, hash.as_slice())?;
+    row.map(|row| read_u64(&row).ok_or_else(|| bad_row(Table::Numbers, "not 8 bytes"))).transpose()
+}
+
+/// Returns the canonical hash at `number`.
+pub(crate) fn canonical_hash(reader: &dyn Reader, number: u64) -> Result<Option<B256>, StorageError> {
+    let row = reader.get(Table::Canonical, &number.to_be_bytes())?;
+    row.map(|row| B256::try_from(&row[..]).map_err(|_| bad_row(Table::Canonical, "not 32 bytes"))).transpose()
+}
+
+/// Reads 8 big-endian bytes.
+pub(crate) fn read_u64(row: &[u8]) -> Option<u64> {
+    row.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Writes header, body and number of a block of any branch.
+pub(crate) fn put_block(stage: &mut Stage, block: &RecoveredBlock, total_difficulty: U256) {
+    let key = block_key(block.number(), block.hash());
+    let header = block.header.clone().into_header();
+    let record = HeaderRecord { header, total_difficulty, witness: block.witness };
+    stage.put(Table::Headers, key, record.encode());
+    stage.put(Table::Bodies, key, encode_body(block));
+    stage.put(Table::Numbers, block.hash().as_slice(), block.number().to_be_bytes());
+}
+
+fn encode_body(block: &RecoveredBlock) -> Vec<u8> {
+    let body = block.to_block().body;
+    let mut bytes = Vec::with_capacity(body.length());
+    body.encode(&mut bytes);
+    let senders: Vec<u8> = block.transactions.iter().flat_map(|tx| tx.sender()).collect();
+    let mut stream = rlp::RlpStream::new_list(2);
+    stream.append_raw(&bytes, 1).append(&senders);
+    stream.out().to_vec()
+}
+
+/// Reads a whole block of any branch, its senders with it.
+pub(crate) fn read_block(reader: &dyn Reader, number: u64, hash: B256) -> Result<Option<RecoveredBlock>, StorageError> {
+    let Some(record) = HeaderRecord::read(reader, number, hash)? else { return Ok(None) };
+    let Some(row) = reader.get(Table::Bodies, &block_key(number, hash))? else { return Ok(None) };
+    let (body, senders) = decode_body(&row).map_err(|problem| bad_row(Table::Bodies, problem))?;
+    let transactions = body.transactions.into_iter().zip(senders);
+    Ok(Some(RecoveredBlock {
+        header: SealedHeader::with_known_hash(record.header, hash),
+        transactions: transactions.map(|(tx, sender)| RecoveredTransaction::with_sender(tx, sender)).collect(),
+        ommers: body.ommers,
+        withdrawals: body.withdrawals,
+        witness: record.witness,
+    }))
+}
+
+fn decode_body(row: &[u8]) -> Result<(BlockBody, Vec<Address>), String> {
+    let list = rlp::Rlp::new(row);
+    let text = |error: rlp::DecoderError| error.to_string();
+    let body = list.at(0).map_err(text)?;
+    let body = BlockBody::decode(&mut body.as_raw()).map_err(|error| error.to_string())?;
+    let senders = list.val_at::<Vec<u8>>(1).map_err(text)?;
+    let senders: Vec<Address> = senders.chunks_exact(20).map(Address::from_slice).collect();
+    if senders.len() == body.transactions.len() {
+        Ok((body, senders))
+    } else {
+        Err(format!("{} senders for {} transactions", senders.len(), body.transactions.len()))
+    }
+}
+
+/// Makes a block canonical: its number and its transactions lead to it.
+pub(crate) fn put_canonical(stage: &mut Stage, block: &RecoveredBlock) {
+    stage.put(Table::Canonical, block.number().to_be_bytes(), block.hash().as_slice());
+    for (index, tx) in block.transactions.iter().enumerate() {
+        let index = u32::try_from(index).expect("a block's gas limit holds far fewer than 2^32 transactions");
+        let place = [&block.number().to_be_bytes()[..], &index.to_be_bytes()].concat();
+        stage.put(Table::Transactions, tx.hash().as_slice(), place);
+    }
+    stage.put(Table::Meta, meta::HEAD, block.hash().as_slice());
+}
+
+/// Takes the head off the canonical chain.
+pub(crate) fn remove_canonical(stage: &mut Stage, block: &RecoveredBlock) {
+    stage.delete(Table::Canonical, block.number().to_be_bytes());
+    for tx in &block.transactions {
+        stage.delete(Table::Transactions, tx.hash().as_slice());
+    }
+    stage.put(Table::Meta, meta::HEAD, block.header.parent_hash.as_slice());
+}

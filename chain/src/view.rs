@@ -1,0 +1,209 @@
+//! A reader's view of the chain: one moment, never changed by later imports.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, U256};
+use consensus::{ChainSpec, RecoveredBlock, SealedHeader, Witness, fork_choice};
+use evm_runtime::receipt::decode_receipts;
+use evm_runtime::{Receipt, StateError, StateView};
+use storage::{Snapshot, StorageError, Table};
+
+use crate::records::{HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_u64};
+
+/// Says why a view cannot answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ViewError {
+    /// The state of a block that is not canonical, or unknown.
+    #[error("header not found")]
+    UnknownBlock,
+    /// The history of this block was pruned.
+    #[error("required historical state unavailable: history begins at block {first}")]
+    Pruned {
+        /// The first block whose state can be read.
+        first: u64,
+    },
+    /// Our own store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Our own state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Says where a canonical transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionLocation {
+    /// The block's number.
+    pub number: u64,
+    /// The block's hash.
+    pub hash: B256,
+    /// The transaction's index in the block.
+    pub index: usize,
+}
+
+/// Reads the chain as it was at one moment. Every method that reads fails only where our own store does, unless it says more.
+#[derive(Clone)]
+pub struct ChainView {
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) head: SealedHeader,
+    pub(crate) head_td: U256,
+    pub(crate) genesis_hash: B256,
+}
+
+#[allow(clippy::missing_errors_doc)]
+impl ChainView {
+    /// Returns the chain's rules.
+    pub fn spec(&self) -> &Arc<ChainSpec> {
+        &self.spec
+    }
+
+    /// Returns the head's header.
+    pub fn head(&self) -> &SealedHeader {
+        &self.head
+    }
+
+    /// Returns the head's total difficulty.
+    pub fn head_td(&self) -> U256 {
+        self.head_td
+    }
+
+    /// Returns the hash of block 0.
+    pub fn genesis_hash(&self) -> B256 {
+        self.genesis_hash
+    }
+
+    /// Returns the number of the `safe` block.
+    pub fn safe_number(&self) -> u64 {
+        fork_choice::safe_number(&self.spec.pow, self.head.number)
+    }
+
+    /// Returns the number of the `finalized` block.
+    pub fn finalized_number(&self) -> u64 {
+        fork_choice::finalized_number(&self.spec.pow, self.head.number)
+    }
+
+    /// Returns the canonical hash at `number`.
+    pub fn canonical_hash(&self, number: u64) -> Result<Option<B256>, ViewError> {
+        Ok(canonical_hash(&*self.snapshot, number)?)
+    }
+
+    /// Returns the canonical header at `number`.
+    pub fn header_by_number(&self, number: u64) -> Result<Option<SealedHeader>, ViewError> {
+        if number == self.head.number {
+            return Ok(Some(self.head.clone()));
+        }
+        match self.canonical_hash(number)? {
+            Some(hash) => self.header_at(number, hash),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns a header of any known branch.
+    pub fn header_by_hash(&self, hash: B256) -> Result<Option<SealedHeader>, ViewError> {
+        if hash == self.head.hash() {
+            return Ok(Some(self.head.clone()));
+        }
+        match number_of(&*self.snapshot, hash)? {
+            Some(number) => self.header_at(number, hash),
+            None => Ok(None),
+        }
+    }
+
+    fn header_at(&self, number: u64, hash: B256) -> Result<Option<SealedHeader>, ViewError> {
+        let record = HeaderRecord::read(&*self.snapshot, number, hash)?;
+        Ok(record.map(|record| SealedHeader::with_known_hash(record.header, hash)))
+    }
+
+    /// Returns the record of a known block: header, total difficulty and witness.
+    pub fn record(&self, hash: B256) -> Result<Option<HeaderRecord>, ViewError> {
+        match number_of(&*self.snapshot, hash)? {
+            Some(number) => Ok(HeaderRecord::read(&*self.snapshot, number, hash)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the total difficulty up to and with a known block.
+    pub fn total_difficulty(&self, hash: B256) -> Result<Option<U256>, ViewError> {
+        if hash == self.head.hash() {
+            return Ok(Some(self.head_td));
+        }
+        Ok(self.record(hash)?.map(|record| record.total_difficulty))
+    }
+
+    /// Returns the witness of a known block.
+    pub fn witness(&self, hash: B256) -> Result<Option<Witness>, ViewError> {
+        Ok(self.record(hash)?.and_then(|record| record.witness))
+    }
+
+    /// Tells whether a block is on the canonical chain.
+    pub fn is_canonical(&self, number: u64, hash: B256) -> Result<bool, ViewError> {
+        Ok(self.canonical_hash(number)? == Some(hash))
+    }
+
+    /// Returns a block of any known branch, with senders.
+    pub fn block_by_hash(&self, hash: B256) -> Result<Option<Arc<RecoveredBlock>>, ViewError> {
+        match number_of(&*self.snapshot, hash)? {
+            Some(number) => Ok(read_block(&*self.snapshot, number, hash)?.map(Arc::new)),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the canonical block at `number`, with senders.
+    pub fn block_by_number(&self, number: u64) -> Result<Option<Arc<RecoveredBlock>>, ViewError> {
+        match self.canonical_hash(number)? {
+            Some(hash) => Ok(read_block(&*self.snapshot, number, hash)?.map(Arc::new)),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the receipts of an executed block.
+    pub fn receipts(&self, hash: B256) -> Result<Option<Arc<Vec<Receipt>>>, ViewError> {
+        let Some(number) = number_of(&*self.snapshot, hash)? else { return Ok(None) };
+        let Some(row) = self.snapshot.get(Table::Receipts, &block_key(number, hash))? else { return Ok(None) };
+        let receipts = decode_receipts(&row).map_err(|problem| StorageError::Row { table: Table::Receipts, problem })?;
+        Ok(Some(Arc::new(receipts)))
+    }
+
+    /// Returns where a canonical transaction is.
+    pub fn transaction(&self, hash: B256) -> Result<Option<TransactionLocation>, ViewError> {
+        let Some(row) = self.snapshot.get(Table::Transactions, hash.as_slice())? else { return Ok(None) };
+        let bad_row = || StorageError::Row { table: Table::Transactions, problem: "not 12 bytes".to_owned() };
+        let (number, index) = row.split_at_checked(8).ok_or_else(bad_row)?;
+        let number = read_u64(number).ok_or_else(bad_row)?;
+        let index = u32::from_be_bytes(index.try_into().map_err(|_| bad_row())?);
+        let index = usize::try_from(index).map_err(|_| bad_row())?;
+        Ok(self.canonical_hash(number)?.map(|hash| TransactionLocation { number, hash, index }))
+    }
+
+    /// Returns the state at the head.
+    pub fn head_state(&self) -> StateView {
+        StateView::at_head(self.snapshot.clone())
+    }
+
+    /// Returns the number of the first block whose state can be read.
+    pub fn history_floor(&self) -> Result<u64, ViewError> {
+        let row = self.snapshot.get(Table::Meta, meta::HISTORY_FLOOR)?;
+        Ok(row.and_then(|row| read_u64(&row)).unwrap_or(0))
+    }
+
+    /// Returns the state at the end of a canonical block. Fails also where the block is unknown or its history pruned.
+    pub fn state_at(&self, number: u64) -> Result<StateView, ViewError> {
+        if number == self.head.number {
+            return Ok(self.head_state());
+        }
+        if number > self.head.number {
+            return Err(ViewError::UnknownBlock);
+        }
+        let first = self.history_floor()?;
+        if number < first {
+            return Err(ViewError::Pruned { first });
+        }
+        Ok(StateView::at(self.snapshot.clone(), number))
+    }
+
+    /// Returns the snapshot that this view reads, for tools that inspect tables.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}

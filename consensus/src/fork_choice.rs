@@ -1,0 +1,61 @@
+//! Fork choice: the branch with the most total difficulty, and how deep a block must be to be safe or final.
+
+use alloy_primitives::U256;
+
+use crate::spec::PowRules;
+
+/// Tells whether a branch with `candidate` total difficulty replaces the head with `head`.
+///
+/// Strictly more wins. On a tie the branch seen first stays: preferring either by its content would reward those who
+/// withhold blocks.
+pub fn replaces(candidate: U256, head: U256) -> bool {
+    candidate > head
+}
+
+/// Returns the number of the `safe` block for a head number: the genesis block while the chain is shorter.
+pub fn safe_number(rules: &PowRules, head: u64) -> u64 {
+    head.saturating_sub(rules.safe_depth)
+}
+
+/// Returns the number of the `finalized` block for a head number: the genesis block while the chain is shorter.
+pub fn finalized_number(rules: &PowRules, head: u64) -> u64 {
+    head.saturating_sub(rules.finality_depth)
+}
+
+/// Tells whether a reorganisation may leave `common_ancestor` as the last block that stays: nothing at or below the
+/// `finalized` block of the present head is ever undone without an operator's command.
+pub fn may_reorganise(rules: &PowRules, head: u64, common_ancestor: u64) -> bool {
+    common_ancestor >= finalized_number(rules, head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_chain;
+
+    #[test]
+    fn equal_work_keeps_the_first_seen() {
+        for (candidate, head, expected) in [(2, 1, true), (1, 1, false), (0, 1, false)] {
+            assert_eq!(replaces(U256::from(candidate), U256::from(head)), expected, "{candidate} over {head}");
+        }
+    }
+
+    #[test]
+    fn depth_counts_from_the_head_and_stops_at_genesis() {
+        let mut rules = test_chain::spec().pow;
+        (rules.safe_depth, rules.finality_depth) = (6, 20);
+        for (head, safe, finalized) in [(0, 0, 0), (6, 0, 0), (7, 1, 0), (20, 14, 0), (100, 94, 80)] {
+            assert_eq!((safe_number(&rules, head), finalized_number(&rules, head)), (safe, finalized), "head {head}");
+        }
+    }
+
+    #[test]
+    fn the_finalized_block_is_never_undone() {
+        let mut rules = test_chain::spec().pow;
+        rules.finality_depth = 20;
+        for (ancestor, expected) in [(99, true), (80, true), (79, false), (0, false)] {
+            assert_eq!(may_reorganise(&rules, 100, ancestor), expected, "ancestor {ancestor}");
+        }
+        assert!(may_reorganise(&rules, 5, 0));
+    }
+}

@@ -1,0 +1,135 @@
+//! What the EVM sees around a transaction: the fork's rules, the block, the transaction itself; and the EVM's type.
+
+use alloy_consensus::Transaction as _;
+use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
+use alloy_primitives::{Address, B256, U256, uint};
+use consensus::{ChainSpec, Fork, Header, Transaction};
+use revm::context::{BlockEnv, CfgEnv, TxEnv};
+use revm::context_interface::block::BlobExcessGasAndPrice;
+use revm::context_interface::either::Either;
+use revm::handler::{MainBuilder, MainContext, MainnetContext, MainnetEvm};
+use revm::primitives::eip4844;
+use revm::primitives::hardfork::SpecId;
+use revm::{Context, Database};
+
+/// Names the EVM over a database, with Ethereum's own instructions and precompiles.
+pub type Evm<DB> = MainnetEvm<MainnetContext<DB>>;
+
+/// Half of the order of secp256k1: a greater `s` is refused (EIP-2).
+const SIGNATURE_S_MAX: U256 = uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
+
+/// The most blobs of one transaction: the block's target doubled in Cancun (EIP-4844), nine in Prague (EIP-7691), six from Osaka on (EIP-7594).
+const BLOBS_MAX_CANCUN: u64 = 6;
+const BLOBS_MAX_PRAGUE: u64 = 9;
+const BLOBS_MAX_OSAKA: u64 = 6;
+
+/// Returns the EVM's rules of `fork`. The glacier forks moved only the difficulty bomb, so they run the rules of the fork before
+/// them. Constantinople runs Petersburg's: no chain kept the net gas metering (EIP-1283) that Petersburg took back, and the EVM has none.
+pub fn spec_id(fork: Fork) -> SpecId {
+    match fork {
+        Fork::Frontier => SpecId::FRONTIER,
+        Fork::Homestead => SpecId::HOMESTEAD,
+        Fork::TangerineWhistle => SpecId::TANGERINE,
+        Fork::SpuriousDragon => SpecId::SPURIOUS_DRAGON,
+        Fork::Byzantium => SpecId::BYZANTIUM,
+        Fork::Constantinople | Fork::Petersburg => SpecId::PETERSBURG,
+        Fork::Istanbul | Fork::MuirGlacier => SpecId::ISTANBUL,
+        Fork::Berlin => SpecId::BERLIN,
+        Fork::London | Fork::ArrowGlacier | Fork::GrayGlacier => SpecId::LONDON,
+        Fork::Paris => SpecId::MERGE,
+        Fork::Shanghai => SpecId::SHANGHAI,
+        Fork::Cancun => SpecId::CANCUN,
+        Fork::Prague => SpecId::PRAGUE,
+        Fork::Osaka => SpecId::OSAKA,
+    }
+}
+
+/// Returns the EVM's configuration: gas prices and limits of `fork`, chain id and code size limit of the chain.
+pub fn cfg_env(spec: &ChainSpec, fork: Fork) -> CfgEnv {
+    let mut cfg = CfgEnv::new_with_spec(spec_id(fork));
+    cfg.chain_id = spec.chain_id;
+    // Init code may be twice as long as the code that it leaves (EIP-3860).
+    cfg.limit_contract_code_size = spec.contract_size_limit;
+    cfg.limit_contract_initcode_size = spec.contract_size_limit.map(|limit| limit.saturating_mul(2));
+    cfg.max_blobs_per_tx = max_blobs_per_transaction(fork);
+    cfg.blob_base_fee_update_fraction = Some(blob_fee_fraction(fork));
+    cfg
+}
+
+/// Returns what the opcodes of a block see. The seal's `mixHash` is PREVRANDAO from Paris on.
+pub fn block_env(_spec: &ChainSpec, fork: Fork, header: &Header) -> BlockEnv {
+    let blob_excess_gas_and_price = (fork >= Fork::Cancun)
+        .then(|| BlobExcessGasAndPrice::new(header.excess_blob_gas.unwrap_or_default(), blob_fee_fraction(fork)));
+    BlockEnv {
+        number: U256::from(header.number),
+        beneficiary: header.beneficiary,
+        timestamp: U256::from(header.timestamp),
+        gas_limit: header.gas_limit,
+        basefee: header.base_fee_per_gas.unwrap_or_default(),
+        difficulty: header.difficulty,
+        prevrandao: (fork >= Fork::Paris).then_some(header.mix_hash),
+        blob_excess_gas_and_price,
+        slot_num: 0,
+    }
+}
+
+/// Returns what the EVM executes for `tx`, whose signature gave `sender`.
+pub fn tx_env(tx: &Transaction, sender: Address) -> TxEnv {
+    let authorizations = tx.authorization_list().unwrap_or_default();
+    TxEnv {
+        tx_type: tx.tx_type().into(),
+        caller: sender,
+        gas_limit: tx.gas_limit(),
+        gas_price: tx.max_fee_per_gas(),
+        kind: tx.kind(),
+        value: tx.value(),
+        data: tx.input().clone(),
+        nonce: tx.nonce(),
+        chain_id: tx.chain_id(),
+        access_list: tx.access_list().cloned().unwrap_or_default(),
+        gas_priority_fee: tx.max_priority_fee_per_gas(),
+        blob_hashes: tx.blob_versioned_hashes().map(<[B256]>::to_vec).unwrap_or_default(),
+        max_fee_per_blob_gas: tx.max_fee_per_blob_gas().unwrap_or_default(),
+        authorization_list: authorizations.iter().map(|signed| Either::Right(recover_authority(signed))).collect(),
+    }
+}
+
+/// Recovers who signed an authorization; one whose signature gives nobody stays in the list, and is paid for, without effect (EIP-7702).
+pub fn recover_authority(signed: &SignedAuthorization) -> RecoveredAuthorization {
+    let authority = match signed.signature() {
+        Ok(signature) if signature.s() <= SIGNATURE_S_MAX => {
+            consensus::crypto::recover_address(&signature, signed.inner().signature_hash())
+                .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid)
+        }
+        _ => RecoveredAuthority::Invalid,
+    };
+    RecoveredAuthorization::new_unchecked(signed.inner().clone(), authority)
+}
+
+/// Builds the EVM that executes the block of `header` over `db`.
+pub fn evm<DB: Database>(spec: &ChainSpec, fork: Fork, header: &Header, db: DB) -> Evm<DB> {
+    evm_with(cfg_env(spec, fork), block_env(spec, fork, header), db)
+}
+
+/// Builds an EVM over `db` from its parts.
+pub(crate) fn evm_with<DB: Database>(cfg: CfgEnv, block: BlockEnv, db: DB) -> Evm<DB> {
+    Context::mainnet().with_db(db).with_cfg(cfg).with_block(block).build_mainnet()
+}
+
+fn max_blobs_per_transaction(fork: Fork) -> Option<u64> {
+    match fork {
+        Fork::Cancun => Some(BLOBS_MAX_CANCUN),
+        Fork::Prague => Some(BLOBS_MAX_PRAGUE),
+        Fork::Osaka => Some(BLOBS_MAX_OSAKA),
+        _ => None,
+    }
+}
+
+/// Returns the divisor of the blob fee's exponent (EIP-4844, changed by EIP-7691).
+fn blob_fee_fraction(fork: Fork) -> u64 {
+    if fork >= Fork::Prague {
+        eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE
+    } else {
+        eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN
+    }
+}

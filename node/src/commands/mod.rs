@@ -1,0 +1,19 @@
+//! The commands that need no chain. Each writes what was asked for to the writer it is given: standard output.
+
+pub mod account;
+pub mod genesis;
+pub mod removedb;
+pub mod version;
+
+use std::io::Write;
+
+use crate::exit::Fatal;
+
+/// Writes `text` and a newline; whoever reads may have gone away, which ends the command quietly.
+pub(crate) fn say(out: &mut dyn Write, text: impl std::fmt::Display) -> Result<(), Fatal> {
+    match writeln!(out, "{text}") {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Fatal::Disk { cause: format!("standard output: {error}") }),
+    }
+}

@@ -1,0 +1,284 @@
+//! From what was given to what holds: defaults filled in, values checked against each other.
+
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::flags::{AccountArgs, ChainArgs, DataArgs, KeyArgs, LogArgs, NetworkArgs, NodeArgs, StorageArgs};
+use crate::cli::legacy::Warning;
+use crate::cli::serving_flags::{GasPriceArgs, HttpArgs, IpcArgs, RpcArgs, WsArgs};
+use crate::cli::work_flags::{DevArgs, MinerArgs, PoolArgs};
+use crate::exit::Fatal;
+
+use super::values::{GcMode, List, Span, SyncMode, Wei};
+use super::{
+    APIS, AccountsConfig, ChainConfig, ChainFileChoice, DataConfig, DevConfig, FULL_HISTORY_BLOCKS, GasPriceConfig,
+    HttpConfig, IPC_FILE, IpcConfig, JOURNAL_FILE, LogConfig, MinerConfig, NetworkConfig, NodeConfig, PoolConfig,
+    RpcLimits, WsConfig,
+};
+
+/// Where paths that nobody gave lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The data directory of a node.
+    pub datadir: PathBuf,
+    /// The data directory of a development chain that goes at the end.
+    pub temporary: PathBuf,
+}
+
+/// Makes the configuration from what flags, environment and file gave.
+///
+/// # Errors
+/// Values that contradict each other; unlocked accounts that the network could use.
+pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning>), Fatal> {
+    let dev = build_dev(args.dev);
+    let is_dev = dev.is_some();
+    let mut warnings = Vec::new();
+    let data = build_data(args.data, args.storage, places, is_dev)?;
+    let http = build_http(args.http, is_dev, &mut warnings);
+    let config = NodeConfig {
+        chain: build_chain(args.chain, is_dev, &mut warnings),
+        network: build_network(args.network, &mut warnings),
+        ws: build_ws(args.ws, is_dev, http.port, &mut warnings),
+        http,
+        ipc: build_ipc(args.ipc, &data.dir),
+        rpc: build_rpc(args.rpc),
+        gas_price: build_gas_price(args.gas_price),
+        accounts: build_accounts(args.keys, args.accounts, &data.dir, is_dev),
+        miner: build_miner(args.miner, is_dev),
+        pool: build_pool(args.pool, &data.dir),
+        dev,
+        log: build_log(args.log),
+        data,
+    };
+    check_together(&config)?;
+    Ok((config, warnings))
+}
+
+fn check_together(config: &NodeConfig) -> Result<(), Fatal> {
+    let served = config.http.enabled || config.ws.enabled;
+    if !config.accounts.unlock.is_empty() && served && !config.accounts.allow_insecure_unlock {
+        return Err(Fatal::key(
+            "account unlock with HTTP access is forbidden: whoever reaches the port could spend from the account",
+            "leave out --http and --ws, or --unlock; in a network that you trust, add --allow-insecure-unlock",
+        ));
+    }
+    let (http, ws) = (&config.http, &config.ws);
+    if http.enabled && ws.enabled && http.port == ws.port && http.port != 0 && http.host != ws.host {
+        return Err(Fatal::config(
+            format!("port {} is to be served on two addresses: {} for HTTP, {} for WebSocket", http.port, http.host, ws.host),
+            "give --http.addr and --ws.addr the same value, or choose another --ws.port",
+        ));
+    }
+    Ok(())
+}
+
+fn build_dev(args: DevArgs) -> Option<DevConfig> {
+    let defaults = DevConfig::default();
+    args.dev.unwrap_or(false).then(|| DevConfig {
+        period: args.dev_period.and_then(unlimited),
+        accounts: args.dev_accounts.unwrap_or(defaults.accounts),
+        mnemonic: args.dev_mnemonic.unwrap_or(defaults.mnemonic),
+    })
+}
+
+fn build_data(args: DataArgs, storage: StorageArgs, places: &Places, is_dev: bool) -> Result<DataConfig, Fatal> {
+    let defaults = DataConfig::default();
+    let history = match (storage.history, storage.gcmode) {
+        (Some(blocks), Some(GcMode::Archive)) if blocks != 0 => {
+            return Err(Fatal::config(
+                format!("--gcmode archive keeps all history, and --history keeps {blocks} blocks"),
+                "give one of them",
+            ));
+        }
+        (Some(blocks), _) => blocks,
+        (None, Some(GcMode::Full)) => FULL_HISTORY_BLOCKS,
+        (None, Some(GcMode::Archive) | None) => 0,
+    };
+    let temporary = is_dev && args.datadir.is_none();
+    let fallback = if temporary { &places.temporary } else { &places.datadir };
+    Ok(DataConfig {
+        dir: args.datadir.unwrap_or_else(|| fallback.clone()),
+        temporary,
+        history_blocks: NonZeroU64::new(history),
+        cache_mib: storage.cache.unwrap_or(defaults.cache_mib),
+        fsync: storage.fsync.unwrap_or_default(),
+    })
+}
+
+fn build_chain(args: ChainArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> ChainConfig {
+    let sync_mode = args.syncmode.unwrap_or_default();
+    if sync_mode != SyncMode::Full {
+        warnings.push(Warning("--syncmode has no effect: the node always executes every block".into()));
+    }
+    let file = match args.genesis {
+        Some(file) => ChainFileChoice::File(file),
+        None if is_dev => ChainFileChoice::Dev,
+        None => ChainFileChoice::Stored,
+    };
+    ChainConfig { file, network_id: args.networkid, sync_mode: SyncMode::Full }
+}
+
+fn build_network(args: NetworkArgs, warnings: &mut Vec<Warning>) -> NetworkConfig {
+    let defaults = NetworkConfig::default();
+    let bootnodes = listed(args.bootnodes, Vec::new());
+    if !bootnodes.is_empty() {
+        warnings.push(Warning("--bootnodes has no effect: this build runs a single node".into()));
+    }
+    NetworkConfig {
+        port: args.port.unwrap_or(defaults.port),
+        discover: !args.nodiscover.unwrap_or(false),
+        peers_max: args.maxpeers.unwrap_or(defaults.peers_max),
+        bootnodes,
+        identity: args.identity.filter(|name| !name.is_empty()),
+    }
+}
+
+fn build_http(args: HttpArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> HttpConfig {
+    let defaults = HttpConfig::default();
+    HttpConfig {
+        enabled: args.http.unwrap_or(is_dev),
+        host: args.http_addr.unwrap_or(defaults.host),
+        port: args.http_port.unwrap_or(defaults.port),
+        apis: apis(args.http_api, is_dev, "--http.api", warnings),
+        cors_origins: listed(args.http_corsdomain, dev_origins(is_dev)),
+        virtual_hosts: listed(args.http_vhosts, defaults.virtual_hosts),
+    }
+}
+
+fn build_ws(args: WsArgs, is_dev: bool, http_port: u16, warnings: &mut Vec<Warning>) -> WsConfig {
+    let defaults = WsConfig::default();
+    WsConfig {
+        enabled: args.ws.unwrap_or(is_dev),
+        host: args.ws_addr.unwrap_or(defaults.host),
+        port: args.ws_port.unwrap_or(if is_dev { http_port } else { defaults.port }),
+        apis: apis(args.ws_api, is_dev, "--ws.api", warnings),
+        origins: listed(args.ws_origins, dev_origins(is_dev)),
+    }
+}
+
+/// The development chain's accounts are public, so any page may use them: that is how browser tools reach it.
+fn dev_origins(is_dev: bool) -> Vec<String> {
+    if is_dev { vec!["*".into()] } else { Vec::new() }
+}
+
+/// Keeps the namespaces that there are, each once; warns of the others.
+fn apis(given: Option<List<String>>, is_dev: bool, flag: &str, warnings: &mut Vec<Warning>) -> Vec<String> {
+    let defaults = if is_dev { APIS.map(str::to_owned).to_vec() } else { super::default_apis() };
+    let mut apis = Vec::new();
+    for name in listed(given, defaults) {
+        if !APIS.contains(&name.as_str()) {
+            warnings.push(Warning(format!("{flag}: there is no namespace `{name}`; it is left out")));
+        } else if !apis.contains(&name) {
+            apis.push(name);
+        }
+    }
+    apis
+}
+
+fn build_ipc(args: IpcArgs, datadir: &Path) -> IpcConfig {
+    IpcConfig {
+        enabled: !args.ipcdisable.unwrap_or(false),
+        // As in geth, a bare name lies in the data directory.
+        path: match args.ipcpath {
+            Some(path) if path.components().count() > 1 || path.is_absolute() => path,
+            Some(name) if !name.as_os_str().is_empty() => datadir.join(name),
+            _ => datadir.join(IPC_FILE),
+        },
+    }
+}
+
+fn build_rpc(args: RpcArgs) -> RpcLimits {
+    let defaults = RpcLimits::default();
+    let limited = |given: Option<u32>, default| given.map_or(default, |limit| (limit != 0).then_some(limit));
+    RpcLimits {
+        gas_cap: args.rpc_gascap.map_or(defaults.gas_cap, NonZeroU64::new),
+        evm_timeout: args.rpc_evmtimeout.map_or(defaults.evm_timeout, unlimited),
+        tx_fee_cap_wei: args.rpc_txfeecap.map_or(defaults.tx_fee_cap_wei, |cap| (cap.wei != 0).then_some(cap.wei)),
+        batch_requests_max: limited(args.rpc_batch_request_limit, defaults.batch_requests_max),
+        batch_response_bytes_max: limited(args.rpc_batch_response_max_size, defaults.batch_response_bytes_max),
+        allow_unprotected_txs: args.rpc_allow_unprotected_txs.unwrap_or(defaults.allow_unprotected_txs),
+    }
+}
+
+fn build_gas_price(args: GasPriceArgs) -> GasPriceConfig {
+    let defaults = GasPriceConfig::default();
+    GasPriceConfig {
+        blocks: args.gpo_blocks.unwrap_or(defaults.blocks),
+        percentile: args.gpo_percentile.unwrap_or(defaults.percentile),
+        tip_wei_max: wei(args.gpo_maxprice, defaults.tip_wei_max),
+        tip_wei_ignored: wei(args.gpo_ignoreprice, defaults.tip_wei_ignored),
+    }
+}
+
+fn build_accounts(keys: KeyArgs, accounts: AccountArgs, datadir: &Path, is_dev: bool) -> AccountsConfig {
+    AccountsConfig {
+        keystore_dir: keys.keystore.unwrap_or_else(|| datadir.join("keystore")),
+        light_kdf: keys.lightkdf.unwrap_or(false),
+        password_file: keys.password,
+        unlock: listed(accounts.unlock, Vec::new()),
+        allow_insecure_unlock: accounts.allow_insecure_unlock.unwrap_or(is_dev),
+    }
+}
+
+fn build_miner(args: MinerArgs, is_dev: bool) -> MinerConfig {
+    let defaults = MinerConfig::default();
+    MinerConfig {
+        enabled: args.mine.unwrap_or(is_dev),
+        threads: args.miner_threads.unwrap_or(defaults.threads),
+        etherbase: args.miner_etherbase,
+        gas_limit: args.miner_gaslimit.unwrap_or(defaults.gas_limit),
+        tip_wei_min: wei(args.miner_gasprice, defaults.tip_wei_min),
+        extra_data: args.miner_extradata.map_or(defaults.extra_data, |data| data.0),
+        order: args.miner_order.unwrap_or_default(),
+        cpu_percent: args.miner_cpu.unwrap_or(defaults.cpu_percent),
+        recommit: span(args.miner_recommit, defaults.recommit),
+    }
+}
+
+fn build_pool(args: PoolArgs, datadir: &Path) -> PoolConfig {
+    let defaults = PoolConfig::default();
+    let journal = args.txpool_journal.unwrap_or_else(|| JOURNAL_FILE.into());
+    PoolConfig {
+        locals: listed(args.txpool_locals, Vec::new()),
+        no_locals: args.txpool_nolocals.unwrap_or(false),
+        // As in geth: relative to the data directory, and an empty path is no journal.
+        journal: (!journal.is_empty()).then(|| datadir.join(journal)),
+        rejournal: span(args.txpool_rejournal, defaults.rejournal),
+        price_limit_wei: wei(args.txpool_pricelimit, defaults.price_limit_wei),
+        price_bump_percent: args.txpool_pricebump.unwrap_or(defaults.price_bump_percent),
+        account_slots: args.txpool_accountslots.unwrap_or(defaults.account_slots),
+        global_slots: args.txpool_globalslots.unwrap_or(defaults.global_slots),
+        account_queue: args.txpool_accountqueue.unwrap_or(defaults.account_queue),
+        global_queue: args.txpool_globalqueue.unwrap_or(defaults.global_queue),
+        lifetime: span(args.txpool_lifetime, defaults.lifetime),
+    }
+}
+
+fn build_log(args: LogArgs) -> LogConfig {
+    let defaults = LogConfig::default();
+    LogConfig {
+        verbosity: args.verbosity.unwrap_or(defaults.verbosity),
+        format: args.log_format.unwrap_or_default(),
+        file: args.log_file,
+        file_size_mib_max: args.log_maxsize.unwrap_or(defaults.file_size_mib_max),
+        color: args.color.unwrap_or_default(),
+    }
+}
+
+fn listed<T>(given: Option<List<T>>, default: Vec<T>) -> Vec<T> {
+    given.map_or(default, |list| list.0)
+}
+
+fn wei(given: Option<Wei>, default: u128) -> u128 {
+    given.map_or(default, |amount| amount.0)
+}
+
+fn span(given: Option<Span>, default: Duration) -> Duration {
+    given.map_or(default, |span| span.0)
+}
+
+/// Zero is no limit.
+fn unlimited(span: Span) -> Option<Duration> {
+    (!span.0.is_zero()).then_some(span.0)
+}

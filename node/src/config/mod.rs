@@ -1,0 +1,390 @@
+//! The checked configuration of a node: one struct per component, made once from flags, environment, file and defaults,
+//! and handed down. Rules of the chain are not here: they come from the chain file alone.
+
+mod checks;
+pub mod layers;
+pub mod print;
+pub mod values;
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alloy_primitives::{Address, Bytes};
+
+use values::{AccountRef, Color, Fsync, LogFormat, MinerOrder, SyncMode};
+
+pub use crate::accounts::DEV_MNEMONIC;
+pub use checks::build;
+pub use layers::{Loaded, Origin, load};
+
+/// The namespaces of JSON-RPC that this program serves.
+pub const APIS: [&str; 7] = ["eth", "net", "web3", "txpool", "miner", "personal", "rpc"];
+
+/// How many blocks of state history `--gcmode full` keeps.
+pub const FULL_HISTORY_BLOCKS: u64 = 90_000;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct NodeConfig {
+    pub data: DataConfig,
+    pub chain: ChainConfig,
+    pub network: NetworkConfig,
+    pub http: HttpConfig,
+    pub ws: WsConfig,
+    pub ipc: IpcConfig,
+    pub rpc: RpcLimits,
+    pub gas_price: GasPriceConfig,
+    pub accounts: AccountsConfig,
+    pub miner: MinerConfig,
+    pub pool: PoolConfig,
+    /// The development chain, where it runs.
+    pub dev: Option<DevConfig>,
+    pub log: LogConfig,
+}
+
+/// Where the data is and how it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataConfig {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// Whether it is removed at the end: the development chain without `--datadir`.
+    pub temporary: bool,
+    /// How many blocks of state history are kept; none: all.
+    pub history_blocks: Option<NonZeroU64>,
+    /// Memory for the database's caches, in MiB.
+    pub cache_mib: u64,
+    /// When commits reach the disk.
+    pub fsync: Fsync,
+}
+
+impl DataConfig {
+    /// Returns the directory of the database.
+    pub fn database_dir(&self) -> PathBuf {
+        self.dir.join("chaindata")
+    }
+
+    /// Returns where `init` keeps the chain file that the chain was started with.
+    pub fn chain_file(&self) -> PathBuf {
+        self.dir.join("genesis.json")
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from(".drawbridge"),
+            temporary: false,
+            history_blocks: None,
+            cache_mib: 64,
+            fsync: Fsync::Second,
+        }
+    }
+}
+
+/// Which chain a node runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChainConfig {
+    /// The chain file.
+    pub file: ChainFileChoice,
+    /// The network id; none: the chain id.
+    pub network_id: Option<u64>,
+    /// How the node catches up. Always by executing every block; other modes are accepted with a warning.
+    pub sync_mode: SyncMode,
+}
+
+/// Says where the chain's rules and first block come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ChainFileChoice {
+    /// The chain that the data directory holds; on the first start the private chain that ships with the program.
+    #[default]
+    Stored,
+    /// The development chain that ships with the program.
+    Dev,
+    /// This file; the data directory must be empty or hold the same chain.
+    File(PathBuf),
+}
+
+/// How the node meets others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// The port for other nodes.
+    pub port: u16,
+    /// Whether to look for other nodes.
+    pub discover: bool,
+    /// The most peers at a time.
+    pub peers_max: u32,
+    /// Nodes to ask for others.
+    pub bootnodes: Vec<String>,
+    /// A name that the node adds to its version.
+    pub identity: Option<String>,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self { port: 30303, discover: true, peers_max: 50, bootnodes: Vec::new(), identity: None }
+    }
+}
+
+/// JSON-RPC over HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpConfig {
+    /// Whether it is served.
+    pub enabled: bool,
+    /// The host to listen on, an address or a name.
+    pub host: String,
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// The namespaces, each one of [`APIS`].
+    pub apis: Vec<String>,
+    /// Origins of web pages that may ask; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// Host names under which the node may be asked; `*` is any.
+    pub virtual_hosts: Vec<String>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            host: "localhost".into(),
+            port: 8545,
+            apis: default_apis(),
+            cors_origins: Vec::new(),
+            virtual_hosts: vec!["localhost".into()],
+        }
+    }
+}
+
+/// JSON-RPC over WebSocket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WsConfig {
+    /// Whether it is served.
+    pub enabled: bool,
+    /// The host to listen on, an address or a name.
+    pub host: String,
+    /// The port to listen on; it may be the HTTP port, and then one server serves both. 0 takes a free one.
+    pub port: u16,
+    /// The namespaces, each one of [`APIS`].
+    pub apis: Vec<String>,
+    /// Origins of web pages that may connect; `*` is any.
+    pub origins: Vec<String>,
+}
+
+impl Default for WsConfig {
+    fn default() -> Self {
+        Self { enabled: false, host: "localhost".into(), port: 8546, apis: default_apis(), origins: Vec::new() }
+    }
+}
+
+fn default_apis() -> Vec<String> {
+    ["eth", "net", "web3"].map(str::to_owned).to_vec()
+}
+
+/// JSON-RPC over a local socket, with every namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IpcConfig {
+    /// Whether it is served.
+    pub enabled: bool,
+    /// The path of the socket.
+    pub path: PathBuf,
+}
+
+impl Default for IpcConfig {
+    fn default() -> Self {
+        Self { enabled: true, path: PathBuf::from(IPC_FILE) }
+    }
+}
+
+/// The name of the local socket in the data directory.
+pub(crate) const IPC_FILE: &str = "drawbridge.ipc";
+
+/// What a request may cost. In `Option` none is no limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RpcLimits {
+    /// Gas that a call may use.
+    pub gas_cap: Option<NonZeroU64>,
+    /// Time that a call may take.
+    pub evm_timeout: Option<Duration>,
+    /// The highest fee of a transaction sent over RPC, in wei.
+    pub tx_fee_cap_wei: Option<u128>,
+    /// Requests in one batch.
+    pub batch_requests_max: Option<u32>,
+    /// Bytes in the answer to one batch.
+    pub batch_response_bytes_max: Option<u32>,
+    /// Whether transactions without EIP-155 are accepted.
+    pub allow_unprotected_txs: bool,
+}
+
+impl Default for RpcLimits {
+    fn default() -> Self {
+        Self {
+            gas_cap: NonZeroU64::new(50_000_000),
+            evm_timeout: Some(Duration::from_secs(5)),
+            tx_fee_cap_wei: Some(1_000_000_000_000_000_000),
+            batch_requests_max: Some(1000),
+            batch_response_bytes_max: Some(25_000_000),
+            allow_unprotected_txs: false,
+        }
+    }
+}
+
+/// What the node answers when asked for a gas price.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GasPriceConfig {
+    /// Recent blocks to look at.
+    pub blocks: u32,
+    /// The percentile of their tips to suggest.
+    pub percentile: u8,
+    /// The highest tip to suggest, in wei.
+    pub tip_wei_max: u128,
+    /// Tips below this are passed over, in wei.
+    pub tip_wei_ignored: u128,
+}
+
+impl Default for GasPriceConfig {
+    fn default() -> Self {
+        Self { blocks: 20, percentile: 60, tip_wei_max: 500_000_000_000, tip_wei_ignored: 2 }
+    }
+}
+
+/// The node's own accounts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountsConfig {
+    /// The directory of the key files.
+    pub keystore_dir: PathBuf,
+    /// Whether new keys are protected by 4 MiB of scrypt instead of 256.
+    pub light_kdf: bool,
+    /// A file with passwords, one per line, in the order of `unlock`.
+    pub password_file: Option<PathBuf>,
+    /// The accounts to unlock at start.
+    pub unlock: Vec<AccountRef>,
+    /// Whether accounts may be unlocked while HTTP or WebSocket is served.
+    pub allow_insecure_unlock: bool,
+}
+
+/// Mining.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinerConfig {
+    /// Whether the node mines from the start.
+    pub enabled: bool,
+    /// Threads that search seals; 0 is one per core.
+    pub threads: u16,
+    /// The account that is paid; none: the node's first account.
+    pub etherbase: Option<AccountRef>,
+    /// The gas limit that the blocks move towards.
+    pub gas_limit: u64,
+    /// The lowest tip of a transaction that this node mines, in wei.
+    pub tip_wei_min: u128,
+    /// The `extraData` of mined blocks, at most 32 bytes.
+    pub extra_data: Bytes,
+    /// Which transactions come first.
+    pub order: MinerOrder,
+    /// The share of the time that each thread searches, in percent, 1 to 100.
+    pub cpu_percent: u8,
+    /// How often the block being mined takes in new transactions.
+    pub recommit: Duration,
+}
+
+impl Default for MinerConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            threads: 1,
+            etherbase: None,
+            gas_limit: 30_000_000,
+            tip_wei_min: 0,
+            extra_data: Bytes::new(),
+            order: MinerOrder::Arrival,
+            cpu_percent: 100,
+            recommit: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The transaction pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolConfig {
+    /// Accounts whose transactions count as local.
+    pub locals: Vec<Address>,
+    /// Whether no transaction is treated as local.
+    pub no_locals: bool,
+    /// The file that keeps local transactions over a restart, if any.
+    pub journal: Option<PathBuf>,
+    /// How often that file is written anew.
+    pub rejournal: Duration,
+    /// The lowest tip that the pool takes, in wei.
+    pub price_limit_wei: u128,
+    /// How much more a replacement must pay, in percent.
+    pub price_bump_percent: u32,
+    /// Executable transactions that each account may always have.
+    pub account_slots: u32,
+    /// Executable transactions of all accounts.
+    pub global_slots: u32,
+    /// Transactions of each account that wait for an earlier nonce.
+    pub account_queue: u32,
+    /// Such transactions of all accounts.
+    pub global_queue: u32,
+    /// How long they may wait.
+    pub lifetime: Duration,
+}
+
+/// The name of the pool's journal in the data directory.
+pub(crate) const JOURNAL_FILE: &str = "transactions.rlp";
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            locals: Vec::new(),
+            no_locals: false,
+            journal: Some(PathBuf::from(JOURNAL_FILE)),
+            rejournal: Duration::from_secs(3600),
+            price_limit_wei: 0,
+            price_bump_percent: 10,
+            account_slots: 16,
+            global_slots: 5120,
+            account_queue: 64,
+            global_queue: 1024,
+            lifetime: Duration::from_secs(3 * 3600),
+        }
+    }
+}
+
+/// The development chain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DevConfig {
+    /// How often a block is mined; none: on demand.
+    pub period: Option<Duration>,
+    /// How many unlocked accounts there are.
+    pub accounts: u16,
+    /// Their mnemonic.
+    pub mnemonic: String,
+}
+
+impl Default for DevConfig {
+    fn default() -> Self {
+        Self { period: None, accounts: 10, mnemonic: DEV_MNEMONIC.into() }
+    }
+}
+
+/// What the program writes about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// 0 silent to 5 everything.
+    pub verbosity: u8,
+    /// How lines look.
+    pub format: LogFormat,
+    /// A file that gets the lines as well.
+    pub file: Option<PathBuf>,
+    /// The size at which a new file is started, in MiB.
+    pub file_size_mib_max: u64,
+    /// Whether lines are coloured.
+    pub color: Color,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { verbosity: 3, format: LogFormat::Text, file: None, file_size_mib_max: 100, color: Color::Auto }
+    }
+}

@@ -1,0 +1,356 @@
+//! The miner: builds blocks on the head, searches their seals on threads of its own, and hands them to the ledger.
+//!
+//! When it builds follows from the chain's rule for empty blocks and from [`Pace`]; what is valid follows from the chain file alone.
+
+mod meter;
+mod search;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, B64, Bytes};
+use chain::{BuildRequest, Candidate, Fact, ImportError, LedgerHandle, TransactionOrder};
+use consensus::search::SearchJob;
+use consensus::{EmptyBlocks, Witness};
+use parking_lot::{Condvar, Mutex};
+use tracing::{error, info, warn};
+
+use crate::keystore::{Keystore, KeystoreError};
+use meter::HashMeter;
+
+/// How long the miner sleeps at most before it looks at the clock again.
+const NAP_MAX: Duration = Duration::from_millis(1000);
+
+/// Says what makes the miner build a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The chain's own rule: always, by heartbeat, or when transactions wait.
+    Chain,
+    /// A waiting transaction, and nothing else.
+    OnDemand,
+    /// So much time since the last block.
+    Period(Duration),
+}
+
+/// Holds what can be changed while the miner runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads that search.
+    pub threads: usize,
+    /// Who is credited.
+    pub etherbase: Option<Address>,
+    /// The extra data of new blocks, at most 32 bytes.
+    pub extra_data: Bytes,
+    /// The gas limit to move towards.
+    pub gas_limit: u64,
+    /// Which transactions come first.
+    pub order: TransactionOrder,
+    /// The least tip that is taken from others' transactions, in wei.
+    pub min_tip_wei: u128,
+    /// The share of the time that each thread searches, in percent, 1 to 100.
+    pub cpu_percent: u8,
+    /// How often the block being searched is built again.
+    pub recommit: Duration,
+    /// What makes the miner build.
+    pub pace: Pace,
+}
+
+struct State {
+    settings: Settings,
+    mining: bool,
+    stopping: bool,
+    /// Counts what may change the miner's mind: heads, transactions, settings.
+    events: u64,
+    job: Option<(Arc<SearchJob>, JobKind)>,
+    last_block: Instant,
+}
+
+/// Says what a transaction that arrives does to the running search.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum JobKind {
+    /// The block is empty: a transaction ends the search.
+    Empty,
+    /// The block holds transactions: more of them wait for the next building.
+    Filled,
+}
+
+struct Shared {
+    ledger: LedgerHandle,
+    keystore: Arc<Keystore>,
+    clock: fn() -> u64,
+    state: Mutex<State>,
+    changed: Condvar,
+    meter: HashMeter,
+}
+
+/// Controls the mining thread; clones share it.
+#[derive(Clone)]
+pub struct Miner {
+    shared: Arc<Shared>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Miner {
+    /// Starts the mining thread, which waits until [`Miner::start`]. `clock` gives seconds since 1970.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn spawn(
+        ledger: LedgerHandle,
+        keystore: Arc<Keystore>,
+        settings: Settings,
+        clock: fn() -> u64,
+    ) -> std::io::Result<Self> {
+        let state = State {
+            settings,
+            mining: false,
+            stopping: false,
+            events: 0,
+            job: None,
+            last_block: Instant::now(),
+        };
+        let shared = Arc::new(Shared {
+            ledger,
+            keystore,
+            clock,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            meter: HashMeter::default(),
+        });
+        let sink = Arc::downgrade(&shared);
+        shared.ledger.subscribe(Box::new(move |fact| {
+            if let Some(shared) = sink.upgrade() {
+                shared.hear(fact);
+            }
+        }));
+        let for_thread = shared.clone();
+        let thread = std::thread::Builder::new().name("miner".to_owned()).spawn(move || for_thread.run())?;
+        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Begins to mine.
+    pub fn start(&self) {
+        self.shared.change(|state| state.mining = true);
+    }
+
+    /// Stops mining; the thread waits for the next start.
+    pub fn stop(&self) {
+        self.shared.change(|state| state.mining = false);
+    }
+
+    /// Tells whether the miner mines.
+    pub fn is_mining(&self) -> bool {
+        self.shared.state.lock().mining
+    }
+
+    /// Returns the hash rate of the last half minute, in hashes per second.
+    pub fn hash_rate(&self) -> u64 {
+        let running = self.shared.state.lock().job.as_ref().map_or(0, |(job, _)| search::hashes(job));
+        self.shared.meter.rate(running)
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> Settings {
+        self.shared.state.lock().settings.clone()
+    }
+
+    /// Changes the settings; the running search begins anew with them.
+    pub fn set(&self, change: impl FnOnce(&mut Settings)) {
+        self.shared.change(|state| change(&mut state.settings));
+    }
+
+    /// Returns the miners that the chain names; empty: anyone may mine.
+    pub fn authorized(&self) -> std::collections::BTreeSet<Address> {
+        self.shared.ledger.view().spec().pow.authorized_miners.clone()
+    }
+
+    /// Ends the thread and waits for it.
+    pub fn shut_down(&self) {
+        self.shared.change(|state| state.stopping = true);
+        if let Some(thread) = self.thread.lock().take() {
+            // It can only have panicked, which the panic hook has told.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        change(&mut state);
+        state.events = state.events.wrapping_add(1);
+        if let Some((job, _)) = &state.job {
+            job.cancel();
+        }
+        self.changed.notify_all();
+    }
+
+    fn hear(&self, fact: &Fact) {
+        let mut state = self.state.lock();
+        let ends_search = match (fact, &state.job) {
+            (Fact::NewHead { .. } | Fact::Failed(_), _) => true,
+            (Fact::NewTransaction(_), Some((_, kind))) => *kind == JobKind::Empty,
+            (Fact::NewTransaction(_), None) => true,
+            (Fact::DroppedTransaction { .. }, _) => return,
+        };
+        state.events = state.events.wrapping_add(1);
+        if ends_search && let Some((job, _)) = &state.job {
+            job.cancel();
+        }
+        self.changed.notify_all();
+    }
+
+    fn run(&self) {
+        let mut seen = None;
+        loop {
+            let mut state = self.state.lock();
+            while !state.stopping && !state.mining {
+                self.changed.wait(&mut state);
+            }
+            if state.stopping {
+                return;
+            }
+            let settings = state.settings.clone();
+            let events = state.events;
+            if !self.is_due(&state) {
+                let nap = self.nap(&state);
+                self.changed.wait_for(&mut state, nap);
+                continue;
+            }
+            // A block that was built in vain is not built again before something changes or some time has passed.
+            if seen == Some(events) {
+                self.changed.wait_for(&mut state, NAP_MAX);
+                seen = None;
+                continue;
+            }
+            drop(state);
+            match self.mine_one(&settings, events) {
+                Ok(Mined::Yes) => {
+                    self.state.lock().last_block = Instant::now();
+                    seen = None;
+                }
+                Ok(Mined::Again) => seen = None,
+                Ok(Mined::InVain) => seen = Some(events),
+                Err(problem) => {
+                    error!(%problem, "mining stopped");
+                    self.state.lock().mining = false;
+                }
+            }
+        }
+    }
+
+    /// Tells whether there is a reason to build a block now.
+    fn is_due(&self, state: &State) -> bool {
+        let waiting = || self.ledger.pool().status().pending > 0;
+        match state.settings.pace {
+            Pace::OnDemand => waiting(),
+            Pace::Period(period) => state.last_block.elapsed() >= period,
+            Pace::Chain => self.empty_is_allowed() || waiting(),
+        }
+    }
+
+    fn nap(&self, state: &State) -> Duration {
+        match state.settings.pace {
+            Pace::Period(period) => period.saturating_sub(state.last_block.elapsed()),
+            Pace::Chain | Pace::OnDemand => NAP_MAX,
+        }
+    }
+
+    /// Tells whether a block without transactions would be valid now.
+    fn empty_is_allowed(&self) -> bool {
+        let view = self.ledger.view();
+        match view.spec().pow.empty_blocks {
+            EmptyBlocks::Always => true,
+            EmptyBlocks::Heartbeat { seconds } => (self.clock)() >= view.head().timestamp.saturating_add(seconds),
+            EmptyBlocks::Never => false,
+        }
+    }
+
+    fn mine_one(&self, settings: &Settings, events: u64) -> Result<Mined, MiningError> {
+        let beneficiary = settings.etherbase.ok_or(MiningError::NoEtherbase)?;
+        let request = BuildRequest {
+            beneficiary,
+            timestamp: (self.clock)(),
+            extra_data: settings.extra_data.clone(),
+            gas_limit: settings.gas_limit,
+            order: settings.order,
+            min_tip_wei: settings.min_tip_wei,
+        };
+        let candidate = self.ledger.build(&request)?;
+        let is_empty = candidate.transaction_count() == 0;
+        if is_empty && (settings.pace == Pace::OnDemand || !self.empty_is_allowed()) {
+            return Ok(Mined::InVain);
+        }
+        let Some(nonce) = self.search(&candidate, settings, events) else { return Ok(Mined::Again) };
+        let witness = self.witness(&candidate, beneficiary, nonce)?;
+        let (number, transactions) = (candidate.header().number, candidate.transaction_count());
+        match self.ledger.import_mined(candidate, nonce, witness, (self.clock)()) {
+            Ok(_) => {
+                info!(number, transactions, "mined a block");
+                Ok(Mined::Yes)
+            }
+            Err(problem) if problem.is_fatal() => Err(problem.into()),
+            Err(problem) => {
+                warn!(number, %problem, "the mined block was not taken");
+                Ok(Mined::InVain)
+            }
+        }
+    }
+
+    /// Searches the seal of `candidate` until it is found, the head changes, or it is time to build again.
+    fn search(&self, candidate: &Candidate, settings: &Settings, events: u64) -> Option<B64> {
+        let job = Arc::new(SearchJob::new(candidate.header()));
+        let kind = if candidate.transaction_count() == 0 { JobKind::Empty } else { JobKind::Filled };
+        {
+            let mut state = self.state.lock();
+            // What happened while the block was built, before there was a job to cancel.
+            let head_moved = self.ledger.view().head().hash() != candidate.header().parent_hash;
+            if head_moved || state.stopping || !state.mining || (kind == JobKind::Empty && state.events != events) {
+                return None;
+            }
+            state.job = Some((job.clone(), kind));
+        }
+        let found = search::search(&job, settings.threads, settings.cpu_percent, settings.recommit);
+        self.state.lock().job = None;
+        self.meter.add(search::hashes(&job));
+        found
+    }
+
+    /// Signs the block hash, where the chain names its miners.
+    fn witness(&self, candidate: &Candidate, beneficiary: Address, nonce: B64) -> Result<Option<Witness>, MiningError> {
+        let view = self.ledger.view();
+        let miners = &view.spec().pow.authorized_miners;
+        if miners.is_empty() {
+            return Ok(None);
+        }
+        if !miners.contains(&beneficiary) {
+            return Err(MiningError::NotAuthorized(beneficiary));
+        }
+        let signature = self.keystore.sign_hash(beneficiary, candidate.hash_with(nonce));
+        signature.map(|signature| Some(Witness(signature))).map_err(|error| MiningError::Key(beneficiary, error))
+    }
+}
+
+/// Says what came of one round.
+enum Mined {
+    /// A block.
+    Yes,
+    /// Nothing, because something changed meanwhile.
+    Again,
+    /// Nothing, and nothing will before something changes.
+    InVain,
+}
+
+/// Says why mining cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum MiningError {
+    #[error("etherbase must be explicitly specified: name an account by --miner.etherbase or miner_setEtherbase")]
+    NoEtherbase,
+    #[error("{0} is not one of the authorized miners of the chain file")]
+    NotAuthorized(Address),
+    #[error("the witness of {0} cannot be signed: {1}; unlock the account by --unlock")]
+    Key(Address, KeystoreError),
+    #[error(transparent)]
+    Ledger(#[from] ImportError),
+}

@@ -1,0 +1,92 @@
+//! `db`: looking into the database, checking it, pruning it.
+
+use std::io::Write;
+
+use chain::{ImportError, verify};
+use storage::{Store, Table};
+
+use super::DbAction;
+use super::ledger::{open_store, storage_error};
+use crate::commands::say;
+use crate::config::NodeConfig;
+use crate::datadir::Datadir;
+use crate::exit::Fatal;
+
+/// Works on the database.
+///
+/// # Errors
+/// There is none, it is corrupt, or the disk fails.
+pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
+    if !config.data.database_dir().exists() {
+        let cause = format!("there is no database in {}", config.data.dir.display());
+        return Err(Fatal::config(cause, "name the data directory by --datadir, or start a chain by `drawbridge init`"));
+    }
+    let _datadir = Datadir::open(&config.data)?;
+    let store = open_store(&config)?;
+    // A newer format must not be touched; an unknown chain file says nothing about the tables.
+    match chain::stored_chain_file(&*store) {
+        Err(chain::OpenError::NewerFormat { found }) => {
+            let datadir = config.data.dir.clone();
+            return Err(Fatal::DatabaseNewer { datadir, have: found, known: chain::FORMAT });
+        }
+        Err(chain::OpenError::Storage(error)) => return Err(storage_error(&config.data.dir, error)),
+        Ok(_) | Err(_) => {}
+    }
+    let out = &mut std::io::stdout();
+    match action {
+        DbAction::Inspect => inspect(&config, &*store, out),
+        DbAction::Verify => check(&config, &*store, out),
+        DbAction::Prune => prune(&config, &*store, out),
+        DbAction::Compact => {
+            store.compact().map_err(|error| storage_error(&config.data.dir, error))?;
+            say(out, "compacted")
+        }
+    }
+}
+
+fn inspect(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
+    let fatal = |error| storage_error(&config.data.dir, error);
+    say(out, &format!("{:<18}{:>14}{:>16}", "table", "rows (about)", "bytes"))?;
+    let (mut rows, mut bytes) = (0u64, 0u64);
+    for table in Table::ALL {
+        let size = store.size(table).map_err(fatal)?;
+        say(out, &format!("{:<18}{:>14}{:>16}", table.name(), size.rows, size.bytes))?;
+        rows = rows.saturating_add(size.rows);
+        bytes = bytes.saturating_add(size.bytes);
+    }
+    say(out, &format!("{:<18}{rows:>14}{bytes:>16}", "all"))?;
+    for (name, value) in verify::facts(store).map_err(fatal)? {
+        say(out, &format!("{name:<18}{value}"))?;
+    }
+    Ok(())
+}
+
+fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
+    let check = verify::verify(store, |_| {}).map_err(|error| import_error(config, error))?;
+    say(out, &format!("head              {} {}", check.head, check.head_hash))?;
+    say(out, &format!("state root        {}", check.state.root))?;
+    let state = &check.state;
+    say(out, &format!("blocks            {}\ntransactions      {}", check.blocks, check.transactions))?;
+    say(out, &format!("accounts          {}\nslots             {}\ncodes             {}", state.accounts, state.slots, state.codes))?;
+    if check.problems.is_empty() {
+        return say(out, "the database is whole");
+    }
+    for problem in &check.problems {
+        say(out, &format!("problem           {problem}"))?;
+    }
+    let cause = format!("{} problems, the first: {}", check.problems.len(), check.problems[0]);
+    Err(Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause })
+}
+
+fn prune(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
+    let kept = config.data.history_blocks.map_or(u64::MAX, std::num::NonZeroU64::get);
+    let pruned = verify::prune(store, kept, |_| {}).map_err(|error| import_error(config, error))?;
+    say(out, &format!("dropped the history of {pruned} blocks; that of the newest {kept} stays"))
+}
+
+fn import_error(config: &NodeConfig, error: ImportError) -> Fatal {
+    match error {
+        ImportError::Storage(error) => storage_error(&config.data.dir, error),
+        other => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause: other.to_string() },
+    }
+}

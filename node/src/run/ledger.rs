@@ -1,0 +1,148 @@
+//! Opening the ledger that the configuration names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chain::{Ledger, LedgerConfig, LedgerHandle, OpenError, PoolConfig};
+use consensus::{Genesis, genesis};
+use storage::{Durability, RocksOptions, RocksStore, StorageError, Store};
+use tracing::{info, warn};
+
+use crate::accounts::dev_accounts;
+use crate::config::values::Fsync;
+use crate::config::{ChainFileChoice, DEV_MNEMONIC, DevConfig, NodeConfig};
+use crate::datadir::Datadir;
+use crate::exit::Fatal;
+
+/// Holds an open data directory with its chain.
+pub(super) struct Opened {
+    pub(super) ledger: LedgerHandle,
+    pub(super) store: Arc<RocksStore>,
+    pub(super) genesis: Genesis,
+    // Last: it is unlocked (and a temporary one removed) when everything else is closed.
+    pub(super) datadir: Datadir,
+}
+
+/// Starts a chain in the data directory from a chain file.
+///
+/// # Errors
+/// The chain file cannot be used, the directory holds another chain, or the disk fails.
+pub fn init(config: NodeConfig, file: PathBuf) -> Result<(), Fatal> {
+    let mut config = config;
+    config.chain.file = ChainFileChoice::File(file);
+    let opened = open(&config)?;
+    let (hash, datadir) = (opened.genesis.header.hash(), opened.datadir.path().display().to_string());
+    opened.close()?;
+    info!(%hash, datadir, "the chain is ready");
+    Ok(())
+}
+
+impl Opened {
+    /// Ends the ledger and brings everything to the disk.
+    pub(super) fn close(self) -> Result<(), Fatal> {
+        self.ledger.shut_down().map_err(|error| storage_error(self.datadir.path(), error))
+    }
+}
+
+/// Opens the database and the ledger in the data directory; an empty one gets the chain file's genesis block.
+pub(super) fn open(config: &NodeConfig) -> Result<Opened, Fatal> {
+    let datadir = Datadir::open(&config.data)?;
+    let store = open_store(config)?;
+    let text = chain_file(config, &*store)?;
+    let (genesis, warnings) = Genesis::parse(&text).map_err(|error| {
+        Fatal::config(format!("chain file: {error}"), "correct the field; `drawbridge genesis check FILE` checks a file")
+    })?;
+    for warning in warnings {
+        warn!("chain file: {warning}");
+    }
+    let ledger = Ledger::open(store.clone(), &genesis, &text, ledger_config(config))
+        .map_err(|error| open_error(&config.data.dir, error))?;
+    Ok(Opened { ledger, store, genesis, datadir })
+}
+
+/// Opens the database in the data directory, which must be held.
+pub(super) fn open_store(config: &NodeConfig) -> Result<Arc<RocksStore>, Fatal> {
+    let cache_bytes = usize::try_from(config.data.cache_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
+    let options = RocksOptions { cache_bytes, ..RocksOptions::default() };
+    let store = RocksStore::open(&config.data.database_dir(), options);
+    store.map(Arc::new).map_err(|error| storage_error(&config.data.dir, error))
+}
+
+fn chain_file(config: &NodeConfig, store: &dyn Store) -> Result<String, Fatal> {
+    let stored = chain::stored_chain_file(store).map_err(|error| open_error(&config.data.dir, error))?;
+    match &config.chain.file {
+        ChainFileChoice::File(path) => fs::read_to_string(path).map_err(|error| {
+            Fatal::config(format!("chain file {}: {error}", path.display()), "name a file that can be read")
+        }),
+        ChainFileChoice::Dev => dev_chain_file(&config.dev.clone().unwrap_or_default()),
+        ChainFileChoice::Stored => Ok(stored.unwrap_or_else(|| genesis::PRIVATE.to_owned())),
+    }
+}
+
+/// Returns the chain file of the development chain; other accounts than the well-known ten are given the same balance.
+fn dev_chain_file(dev: &DevConfig) -> Result<String, Fatal> {
+    if dev.mnemonic == DEV_MNEMONIC && dev.accounts <= DevConfig::default().accounts {
+        return Ok(genesis::DEV.to_owned());
+    }
+    let broken = || Fatal::Internal { cause: "the development chain file is broken".to_owned() };
+    let mut file: serde_json::Value = serde_json::from_str(genesis::DEV).map_err(|_| broken())?;
+    let alloc = file.get_mut("alloc").and_then(serde_json::Value::as_object_mut).ok_or_else(broken)?;
+    let account = alloc.values().next().cloned().ok_or_else(broken)?;
+    for (address, _) in dev_accounts(&dev.mnemonic, dev.accounts)? {
+        alloc.entry(address.to_string()).or_insert_with(|| account.clone());
+    }
+    serde_json::to_string_pretty(&file).map_err(|_| broken())
+}
+
+fn ledger_config(config: &NodeConfig) -> LedgerConfig {
+    let pool = &config.pool;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    LedgerConfig {
+        durability: match config.data.fsync {
+            Fsync::Block => Durability::Disk,
+            Fsync::Second => Durability::Process,
+        },
+        history: config.data.history_blocks.map(std::num::NonZeroU64::get),
+        pool: PoolConfig {
+            price_limit_wei: pool.price_limit_wei,
+            price_bump_percent: u64::from(pool.price_bump_percent),
+            account_slots: count(pool.account_slots),
+            global_slots: count(pool.global_slots),
+            account_queue: count(pool.account_queue),
+            global_queue: count(pool.global_queue),
+            lifetime_s: pool.lifetime.as_secs(),
+            locals: pool.locals.iter().copied().collect(),
+            no_locals: pool.no_locals,
+            journal: pool.journal.clone(),
+            rejournal_s: pool.rejournal.as_secs(),
+            ..PoolConfig::default()
+        },
+    }
+}
+
+/// Tells how an error of the database ends the program.
+pub(super) fn storage_error(datadir: &Path, error: StorageError) -> Fatal {
+    let datadir = datadir.to_path_buf();
+    match error {
+        StorageError::Locked { pid, .. } => Fatal::DatadirLocked { datadir, pid },
+        StorageError::Io(cause) => Fatal::Disk { cause },
+        error @ (StorageError::Corrupt(_) | StorageError::Row { .. }) => {
+            Fatal::DatabaseCorrupt { datadir, cause: error.to_string() }
+        }
+    }
+}
+
+fn open_error(datadir: &Path, error: OpenError) -> Fatal {
+    let datadir_path = datadir.to_path_buf();
+    match error {
+        OpenError::NewerFormat { found } => {
+            Fatal::DatabaseNewer { datadir: datadir_path, have: found, known: chain::FORMAT }
+        }
+        OpenError::GenesisMismatch { have, new, difference } => {
+            Fatal::GenesisMismatch { datadir: datadir_path, have, want: new, difference: Some(difference) }
+        }
+        OpenError::Corrupt(cause) => Fatal::DatabaseCorrupt { datadir: datadir_path, cause },
+        OpenError::Storage(error) => storage_error(datadir, error),
+    }
+}

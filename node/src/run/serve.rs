@@ -1,0 +1,288 @@
+//! The node: ledger, miner and JSON-RPC wired together, until a signal or a failing disk ends it.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::{Fact, ImportError, TransactionOrder};
+use rpc::{RpcConfig, RpcHandle, ServeError, Services};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+use super::ledger::{Opened, open, storage_error};
+use super::now_seconds;
+use super::signer::{KeystoreSigner, MinerSwitch};
+use crate::accounts::{dev_accounts, dev_banner, open_keystore, resolve, unlock_at_start};
+use crate::commands::version;
+use crate::config::NodeConfig;
+use crate::config::values::MinerOrder;
+use crate::exit::Fatal;
+use crate::keystore::Keystore;
+use crate::miner::{Miner, Pace, Settings};
+
+/// How often what was committed is brought to the disk.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often the pool is looked through for what has waited too long.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// A condition that ends the program.
+pub fn node(config: NodeConfig) -> Result<(), Fatal> {
+    let opened = open(&config)?;
+    let keystore = Arc::new(open_keystore(&config.accounts, config.dev.as_ref())?);
+    refuse_exposed_unlock(&config)?;
+    unlock_at_start(&keystore, &config.accounts)?;
+    load_journal(&opened);
+    let (failed, failure) = watch::channel(None);
+    log_facts(&opened, failed);
+    let miner = Miner::spawn(opened.ledger.clone(), keystore.clone(), miner_settings(&config, &keystore)?, now_seconds)
+        .map_err(|error| Fatal::Internal { cause: format!("no thread for the miner: {error}") })?;
+    if config.miner.enabled || config.dev.is_some() {
+        start_mining(&miner)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fatal::Internal { cause: format!("no runtime: {error}") })?;
+    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, miner.clone(), failure));
+    miner.shut_down();
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    rotate_journal(&opened);
+    let closed = opened.close();
+    info!("stopped");
+    ended.and(closed)
+}
+
+async fn serve_until_stopped(
+    config: &NodeConfig,
+    opened: &Opened,
+    keystore: Arc<Keystore>,
+    miner: Miner,
+    mut failure: watch::Receiver<Option<ImportError>>,
+) -> Result<(), Fatal> {
+    let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
+    let rpc = start_rpc(config, opened, keystore, miner).await?;
+    announce(config, opened, &rpc)?;
+    let mut sync = tokio::time::interval(SYNC_EVERY);
+    let mut expire = tokio::time::interval(EXPIRE_EVERY);
+    let mut rejournal = tokio::time::interval(config.pool.rejournal.max(SYNC_EVERY));
+    rejournal.reset();
+    let ended = loop {
+        tokio::select! {
+            _ = interrupted.recv() => break Ok(()),
+            _ = terminated.recv() => break Ok(()),
+            changed = failure.changed() => {
+                let error = failure.borrow().clone();
+                match (changed, error) {
+                    (Ok(()), Some(error)) => break Err(ledger_failure(config, error)),
+                    (Ok(()), None) => {}
+                    (Err(_), _) => break Err(Fatal::Internal { cause: "the ledger is gone".to_owned() }),
+                }
+            }
+            _ = sync.tick() => {
+                let ledger = opened.ledger.clone();
+                match tokio::task::spawn_blocking(move || ledger.sync()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => break Err(storage_error(&config.data.dir, error)),
+                    Err(error) => break Err(Fatal::Internal { cause: error.to_string() }),
+                }
+            }
+            _ = expire.tick() => opened.ledger.expire_transactions(now_seconds()),
+            _ = rejournal.tick() => rotate_journal(opened),
+        }
+    };
+    info!("stopping");
+    rpc.stop().await;
+    ended
+}
+
+fn ledger_failure(config: &NodeConfig, error: ImportError) -> Fatal {
+    match error {
+        ImportError::Storage(error) => storage_error(&config.data.dir, error),
+        other => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause: other.to_string() },
+    }
+}
+
+/// Refuses accounts that are open to whoever reaches HTTP or WebSocket, unless the operator insists.
+fn refuse_exposed_unlock(config: &NodeConfig) -> Result<(), Fatal> {
+    let exposed = config.http.enabled || config.ws.enabled;
+    if config.accounts.unlock.is_empty() || !exposed || config.accounts.allow_insecure_unlock {
+        return Ok(());
+    }
+    Err(Fatal::key(
+        "account unlock with HTTP access is forbidden",
+        "drop --unlock, serve over IPC alone, or insist by --allow-insecure-unlock",
+    ))
+}
+
+fn load_journal(opened: &Opened) {
+    match opened.ledger.load_journal(now_seconds()) {
+        Ok(report) => debug!(?report, "read the journal of local transactions"),
+        Err(problem) => warn!(%problem, "the journal of local transactions cannot be read"),
+    }
+}
+
+fn rotate_journal(opened: &Opened) {
+    if let Err(problem) = opened.ledger.pool().rotate_journal() {
+        warn!(%problem, "the journal of local transactions cannot be written");
+    }
+}
+
+/// Writes a line for each new head, and tells `failed` when the ledger ends.
+fn log_facts(opened: &Opened, failed: watch::Sender<Option<ImportError>>) {
+    opened.ledger.subscribe(Box::new(move |fact| match fact {
+        Fact::NewHead { view, added, reorganisation } => {
+            if let Some(moved) = reorganisation {
+                warn!(ancestor = moved.ancestor, dropped = moved.dropped.len(), added = added.len(), "reorganised");
+            }
+            let head = view.head();
+            let txs = added.last().map_or(0, |block| block.transactions.len());
+            info!(number = head.number, hash = %head.hash(), txs, gas = head.gas_used, "new head");
+        }
+        Fact::NewTransaction(tx) => debug!(hash = %tx.hash(), "new transaction"),
+        Fact::DroppedTransaction { hash, reason } => info!(%hash, %reason, "dropped a transaction"),
+        Fact::Failed(problem) => {
+            error!(%problem, "the ledger failed");
+            // The node may have ended already.
+            let _ = failed.send(Some(problem.clone()));
+        }
+    }));
+}
+
+fn miner_settings(config: &NodeConfig, keystore: &Keystore) -> Result<Settings, Fatal> {
+    let miner = &config.miner;
+    let etherbase = match miner.etherbase {
+        Some(account) => Some(resolve(keystore, account)?),
+        None => keystore.accounts().first().copied(),
+    };
+    let pace = match &config.dev {
+        None => Pace::Chain,
+        Some(dev) => dev.period.map_or(Pace::OnDemand, Pace::Period),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    Ok(Settings {
+        threads: if miner.threads == 0 { cores } else { usize::from(miner.threads) },
+        etherbase,
+        extra_data: miner.extra_data.clone(),
+        gas_limit: miner.gas_limit,
+        order: match miner.order {
+            MinerOrder::Arrival => TransactionOrder::Arrival,
+            MinerOrder::Price => TransactionOrder::Price,
+        },
+        min_tip_wei: miner.tip_wei_min,
+        cpu_percent: miner.cpu_percent,
+        recommit: miner.recommit,
+        pace,
+    })
+}
+
+fn start_mining(miner: &Miner) -> Result<(), Fatal> {
+    let Some(etherbase) = miner.settings().etherbase else {
+        return Err(Fatal::key(
+            "etherbase must be explicitly specified: the keystore holds no account",
+            "make one by `drawbridge account new`, or name an address by --miner.etherbase",
+        ));
+    };
+    let authorized = miner.authorized();
+    if !authorized.is_empty() && !authorized.contains(&etherbase) {
+        return Err(Fatal::key(
+            format!("{etherbase} is not one of the authorized miners of the chain file"),
+            "name one of them by --miner.etherbase and unlock it by --unlock, or run without --mine",
+        ));
+    }
+    miner.start();
+    Ok(())
+}
+
+async fn start_rpc(
+    config: &NodeConfig,
+    opened: &Opened,
+    keystore: Arc<Keystore>,
+    miner: Miner,
+) -> Result<RpcHandle, Fatal> {
+    let services = Services {
+        ledger: opened.ledger.clone(),
+        signer: Arc::new(KeystoreSigner(keystore)),
+        miner: Arc::new(MinerSwitch(miner)),
+        clock: Arc::new(now_seconds),
+        client_version: version::client_version(config.network.identity.as_deref()),
+        network_id: config.chain.network_id.unwrap_or(opened.genesis.spec.chain_id),
+    };
+    rpc::serve(rpc_config(config), services).await.map_err(serve_error)
+}
+
+fn serve_error(error: ServeError) -> Fatal {
+    match error {
+        ServeError::PortInUse { addr, flag } => Fatal::PortInUse { address: addr, flag },
+        other @ (ServeError::Address { .. } | ServeError::Ipc { .. } | ServeError::UnknownNamespace { .. }) => {
+            Fatal::config(other, "correct the flag that the message names")
+        }
+    }
+}
+
+fn rpc_config(config: &NodeConfig) -> RpcConfig {
+    let (http, ws, limits) = (&config.http, &config.ws, &config.rpc);
+    let defaults = rpc::RpcLimits::default();
+    let count = |number: Option<u32>| number.map_or(usize::MAX, |number| usize::try_from(number).unwrap_or(usize::MAX));
+    RpcConfig {
+        http: http.enabled.then(|| rpc::HttpConfig {
+            addr: http.host.clone(),
+            port: http.port,
+            api: http.apis.clone(),
+            cors: http.cors_origins.clone(),
+            vhosts: http.virtual_hosts.clone(),
+        }),
+        ws: ws.enabled.then(|| rpc::WsConfig {
+            addr: ws.host.clone(),
+            port: ws.port,
+            api: ws.apis.clone(),
+            origins: ws.origins.clone(),
+        }),
+        ipc: config.ipc.enabled.then(|| config.ipc.path.clone()),
+        limits: rpc::RpcLimits {
+            gas_cap: limits.gas_cap.map_or(u64::MAX, std::num::NonZeroU64::get),
+            evm_timeout: limits.evm_timeout.unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
+            tx_fee_cap_wei: limits.tx_fee_cap_wei.unwrap_or(0),
+            batch_items: count(limits.batch_requests_max),
+            batch_response_bytes: count(limits.batch_response_bytes_max),
+            ..defaults
+        },
+        allow_unprotected_txs: limits.allow_unprotected_txs,
+        allow_insecure_unlock: config.accounts.allow_insecure_unlock,
+        dev: config.dev.is_some(),
+        price_limit_wei: config.pool.price_limit_wei,
+    }
+}
+
+/// Tells where the node listens; on a development chain also the accounts and their keys.
+fn announce(config: &NodeConfig, opened: &Opened, rpc: &RpcHandle) -> Result<(), Fatal> {
+    let view = opened.ledger.view();
+    info!(
+        chain_id = opened.genesis.spec.chain_id, genesis = %view.genesis_hash(), head = view.head().number,
+        datadir = %config.data.dir.display(), "the chain is open"
+    );
+    if let Some(addr) = rpc.http_addr {
+        info!(url = %format!("http://{addr}"), "JSON-RPC over HTTP");
+    }
+    if let Some(addr) = rpc.ws_addr {
+        info!(url = %format!("ws://{addr}"), "JSON-RPC over WebSocket");
+    }
+    if let Some(path) = &rpc.ipc_path {
+        info!(path = %path.display(), "JSON-RPC over IPC");
+    }
+    let Some(dev) = &config.dev else { return Ok(()) };
+    let mut text = dev_banner(dev, &dev_accounts(&dev.mnemonic, dev.accounts)?);
+    text.push_str(&format!("Chain id         {}\n", opened.genesis.spec.chain_id));
+    let endpoints = [("HTTP", "http", rpc.http_addr), ("WebSocket", "ws", rpc.ws_addr)];
+    for (name, scheme, addr) in endpoints.into_iter().filter_map(|(name, scheme, addr)| Some((name, scheme, addr?))) {
+        text.push_str(&format!("{name:<17}{scheme}://{addr}\n"));
+    }
+    // Nobody may read standard output; the log has told where the node listens.
+    let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What JSON-RPC needs of the keystore and of the miner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, Bytes, Signature};
+use consensus::crypto;
+use rpc::{MinerControl, MinerError, Signer, SignerError};
+
+use crate::config::values::EXTRA_DATA_SIZE_MAX;
+use crate::keystore::{Keystore, KeystoreError};
+use crate::miner::Miner;
+
+/// Signs with the keystore's accounts.
+pub(super) struct KeystoreSigner(pub(super) Arc<Keystore>);
+
+fn signer_error(error: KeystoreError) -> SignerError {
+    match error {
+        KeystoreError::WrongPassword => SignerError::WrongPassword,
+        KeystoreError::NoMatch => SignerError::NoKey,
+        KeystoreError::Locked => SignerError::Locked,
+        KeystoreError::UnknownAccount => SignerError::UnknownAccount,
+        KeystoreError::AlreadyExists => SignerError::AlreadyExists,
+        KeystoreError::InvalidKey => SignerError::InvalidKey,
+        other @ (KeystoreError::OtherKey { .. } | KeystoreError::InvalidFile { .. } | KeystoreError::Io { .. }) => {
+            SignerError::Store(other.to_string())
+        }
+    }
+}
+
+impl Signer for KeystoreSigner {
+    fn accounts(&self) -> Vec<Address> {
+        self.0.accounts()
+    }
+
+    fn sign_hash(&self, address: Address, digest: B256) -> Result<Signature, SignerError> {
+        self.0.sign_hash(address, digest).map_err(signer_error)
+    }
+
+    fn sign_with_password(&self, address: Address, password: &str, digest: B256) -> Result<Signature, SignerError> {
+        self.0.sign_with_password(address, password, digest).map_err(signer_error)
+    }
+
+    fn new_account(&self, password: &str) -> Result<Address, SignerError> {
+        self.0.new_account(password).map(|account| account.address).map_err(signer_error)
+    }
+
+    fn import(&self, key: B256, password: &str) -> Result<Address, SignerError> {
+        let key = crypto::secret_key(key.0).map_err(|_| SignerError::InvalidKey)?;
+        self.0.import(key, password).map(|account| account.address).map_err(signer_error)
+    }
+
+    fn unlock(&self, address: Address, password: &str, duration: Option<Duration>) -> Result<(), SignerError> {
+        self.0.unlock(address, password, duration).map_err(signer_error)
+    }
+
+    fn lock(&self, address: Address) -> bool {
+        let known = self.0.accounts().contains(&address);
+        self.0.lock(address);
+        known
+    }
+}
+
+/// Switches the miner.
+pub(super) struct MinerSwitch(pub(super) Miner);
+
+impl MinerSwitch {
+    fn check(&self, etherbase: Address) -> Result<(), MinerError> {
+        let authorized = self.0.authorized();
+        if authorized.is_empty() || authorized.contains(&etherbase) {
+            Ok(())
+        } else {
+            Err(MinerError::NotAuthorized(etherbase))
+        }
+    }
+}
+
+impl MinerControl for MinerSwitch {
+    fn start(&self, threads: Option<usize>) -> Result<(), MinerError> {
+        self.check(self.0.settings().etherbase.ok_or(MinerError::NoEtherbase)?)?;
+        if let Some(threads) = threads {
+            self.0.set(|settings| settings.threads = threads.max(1));
+        }
+        self.0.start();
+        Ok(())
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+
+    fn is_mining(&self) -> bool {
+        self.0.is_mining()
+    }
+
+    fn hash_rate(&self) -> u64 {
+        self.0.hash_rate()
+    }
+
+    fn etherbase(&self) -> Option<Address> {
+        self.0.settings().etherbase
+    }
+
+    fn set_etherbase(&self, address: Address) -> Result<(), MinerError> {
+        self.check(address)?;
+        self.0.set(|settings| settings.etherbase = Some(address));
+        Ok(())
+    }
+
+    fn set_extra(&self, extra: Bytes) -> Result<(), MinerError> {
+        if extra.len() > EXTRA_DATA_SIZE_MAX {
+            return Err(MinerError::ExtraTooLong { actual: extra.len() });
+        }
+        self.0.set(|settings| settings.extra_data = extra);
+        Ok(())
+    }
+
+    fn set_gas_price(&self, wei: u128) {
+        self.0.set(|settings| settings.min_tip_wei = wei);
+    }
+
+    fn set_gas_limit(&self, gas: u64) {
+        self.0.set(|settings| settings.gas_limit = gas);
+    }
+}

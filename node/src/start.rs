@@ -1,0 +1,118 @@
+//! From the command line to the command that runs.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use crate::cli::legacy::{Warning, translate};
+use crate::cli::{Command, ConfigCommand, DbCommand, Typed, parse};
+use crate::commands::removedb::Consent;
+use crate::commands::{account, genesis, removedb, say, version};
+use crate::config::print::{Origins, to_toml};
+use crate::config::{Loaded, load};
+use crate::exit::{Fatal, report};
+use crate::logging;
+use crate::run::{self, DbAction, Export};
+
+/// Runs the program with these arguments (its name first) and environment, and returns its exit code.
+pub fn start(args: Vec<OsString>, environment: &[(String, OsString)]) -> ExitCode {
+    let (args, mut warnings) = translate(args);
+    let typed = match parse(args) {
+        Ok(typed) => typed,
+        Err(error) => return refuse(&error, &warnings),
+    };
+    let done = load(&typed.matches, environment).and_then(|loaded| {
+        warnings.extend(loaded.warnings.iter().cloned());
+        execute(typed, loaded, &warnings)
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            report(&fatal);
+            ExitCode::from(fatal.code())
+        }
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn refuse(error: &clap::Error, warnings: &[Warning]) -> ExitCode {
+    // Nobody reads any more; the code below still tells.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => {
+            print_warnings(warnings);
+            ExitCode::from(Fatal::Usage { cause: String::new() }.code())
+        }
+    }
+}
+
+fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fatal> {
+    let command = typed.cli.command.unwrap_or_else(|| Command::Node(Box::default()));
+    if runs_long(&command) {
+        logging::start(&loaded.config.log)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+    } else {
+        print_warnings(warnings);
+    }
+    match command {
+        Command::Node(_) => run::node(loaded.config),
+        Command::Init { file, .. } => run::init(loaded.config, file),
+        Command::Export { file, first, last, .. } => run::export(loaded.config, Export { file, first, last }),
+        Command::Import { files, .. } => run::import(loaded.config, files),
+        Command::Db(command) => {
+            let action = db_action(&command, &loaded)?;
+            run::db(loaded.config, action)
+        }
+        Command::Account(command) => account::run(&command, &loaded.config.accounts, &mut io::stdout()),
+        Command::Genesis(command) => genesis::run(&command, &mut io::stdout(), &mut io::stderr()),
+        Command::Dumpgenesis(_) => genesis::dump(&loaded.config, &mut io::stdout()),
+        Command::Dumpconfig(_) => print_config(&loaded, Origins::Hidden),
+        Command::Config(ConfigCommand::Print(_)) => print_config(&loaded, Origins::Shown),
+        Command::Removedb { yes, .. } => {
+            let consent = if yes { Consent::Given } else { Consent::Asked };
+            removedb::run(&loaded.config.data, consent, &mut io::stdin().lock(), &mut io::stdout())
+        }
+        Command::Version => version::print(&mut io::stdout()),
+    }
+}
+
+/// Returns whether the command logs; the others print what was asked for and end.
+fn runs_long(command: &Command) -> bool {
+    match command {
+        Command::Node(_) | Command::Init { .. } | Command::Export { .. } | Command::Import { .. } | Command::Db(_) => true,
+        Command::Account(_)
+        | Command::Genesis(_)
+        | Command::Dumpgenesis(_)
+        | Command::Dumpconfig(_)
+        | Command::Config(_)
+        | Command::Removedb { .. }
+        | Command::Version => false,
+    }
+}
+
+fn db_action(command: &DbCommand, loaded: &Loaded) -> Result<DbAction, Fatal> {
+    match command {
+        DbCommand::Inspect { .. } => Ok(DbAction::Inspect),
+        DbCommand::Verify { .. } => Ok(DbAction::Verify),
+        DbCommand::Prune { .. } if loaded.config.data.history_blocks.is_none() => {
+            Err(Fatal::Usage { cause: "db prune needs --history: the number of blocks whose history stays".into() })
+        }
+        DbCommand::Prune { .. } => Ok(DbAction::Prune),
+        DbCommand::Compact { .. } => Ok(DbAction::Compact),
+    }
+}
+
+fn print_config(loaded: &Loaded, origins: Origins) -> Result<(), Fatal> {
+    say(&mut io::stdout(), to_toml(loaded, origins).trim_end())
+}
+
+fn print_warnings(warnings: &[Warning]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}

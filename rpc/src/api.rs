@@ -1,0 +1,136 @@
+//! What all methods share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256};
+use chain::{ChainView, Pool};
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::block_id::BlockTag;
+use crate::config::{RpcConfig, RpcLimits};
+use crate::errors::RpcError;
+use crate::events::Events;
+use crate::filters::Filters;
+use crate::recent::RecentBlock;
+use crate::services::Services;
+
+/// What a method answers: its result as JSON, or an error.
+pub(crate) type Answer = Result<Box<RawValue>, RpcError>;
+
+/// Writes a result.
+pub(crate) fn reply<T: Serialize + ?Sized>(result: &T) -> Answer {
+    to_raw_value(result).map_err(|error| {
+        tracing::error!(%error, "a result cannot be written");
+        RpcError::internal()
+    })
+}
+
+/// Holds what the methods work on.
+pub(crate) struct Api {
+    pub(crate) services: Services,
+    pub(crate) limits: RpcLimits,
+    pub(crate) allow_unprotected_txs: bool,
+    /// Whether accounts may be unlocked over RPC.
+    pub(crate) allow_unlock: bool,
+    /// The least tip in wei that the pool takes.
+    pub(crate) price_limit_wei: Mutex<u128>,
+    /// The tip suggested last, and for which head.
+    pub(crate) suggested_tip: Mutex<Option<(B256, u128)>>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) filters: Filters,
+    sending: [Mutex<()>; SENDING_LOCKS],
+    runtime: Handle,
+}
+
+/// How many senders can be served at the same time by `eth_sendTransaction`, at most.
+const SENDING_LOCKS: usize = 16;
+
+impl Api {
+    /// Puts the parts together; `runtime` runs timers.
+    pub(crate) fn new(config: &RpcConfig, services: Services, runtime: Handle) -> Self {
+        let events = Events::follow(&services.ledger);
+        Self {
+            limits: config.limits.clone(),
+            allow_unprotected_txs: config.allow_unprotected_txs,
+            allow_unlock: config.allow_insecure_unlock || (config.http.is_none() && config.ws.is_none()),
+            price_limit_wei: Mutex::new(config.price_limit_wei),
+            suggested_tip: Mutex::new(None),
+            filters: Filters::new(config.limits.filters, config.limits.filter_timeout),
+            sending: std::array::from_fn(|_| Mutex::new(())),
+            events,
+            services,
+            runtime,
+        }
+    }
+
+    /// Returns the chain as it is now.
+    pub(crate) fn view(&self) -> Arc<ChainView> {
+        self.services.ledger.view()
+    }
+
+    /// Returns a block of any known branch.
+    pub(crate) fn block(&self, view: &ChainView, hash: B256) -> Result<Option<Arc<RecentBlock>>, RpcError> {
+        Ok(self.events.recent.by_hash(view, hash)?)
+    }
+
+    /// Returns the canonical block that a tag names; the pending one is the head.
+    pub(crate) fn block_at(&self, view: &ChainView, tag: BlockTag) -> Result<Option<Arc<RecentBlock>>, RpcError> {
+        Ok(self.events.recent.by_number(view, tag.number(view))?)
+    }
+
+    /// Returns the transaction pool.
+    pub(crate) fn pool(&self) -> &Pool {
+        self.services.ledger.pool()
+    }
+
+    /// Returns the time in seconds.
+    pub(crate) fn now(&self) -> u64 {
+        (self.services.clock)()
+    }
+
+    /// Keeps others from choosing a nonce for `sender` until the guard is dropped.
+    pub(crate) fn lock_sender(&self, sender: Address) -> MutexGuard<'_, ()> {
+        self.sending[usize::from(sender[19]) % SENDING_LOCKS].lock()
+    }
+
+    /// Starts a deadline after `limit`.
+    pub(crate) fn deadline(&self, limit: Duration) -> Deadline {
+        let passed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&passed);
+        let timer = self.runtime.spawn(async move {
+            tokio::time::sleep(limit).await;
+            flag.store(true, Ordering::Relaxed);
+        });
+        Deadline { passed, timer: timer.abort_handle() }
+    }
+}
+
+/// A flag that is set when the time is up. Dropping it stops the clock.
+pub(crate) struct Deadline {
+    passed: Arc<AtomicBool>,
+    timer: AbortHandle,
+}
+
+impl Deadline {
+    /// Returns the flag.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.passed
+    }
+
+    /// Tells whether the time is up.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.timer.abort();
+    }
+}

@@ -1,0 +1,350 @@
+//! Finds the method that a request names, and runs it where it belongs.
+//!
+//! Every transport comes through [`Door`], a jsonrpsee service that answers all methods from the one table and leaves only
+//! subscriptions to the service below it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, Request, RpcServiceT};
+use jsonrpsee::server::{BatchResponseBuilder, MethodResponse, ResponsePayload};
+use jsonrpsee::types::{ErrorObjectOwned, Id};
+use rayon::prelude::*;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+use crate::api::{Answer, Api, reply};
+use crate::errors::RpcError;
+use crate::eth::send;
+use crate::methods::{Answering, Handler, METHODS, Method};
+use crate::params::{Call, Data};
+use crate::session::{Session, Transport};
+
+/// A batch of so few quick calls is answered on the network's thread.
+const QUICK_BATCH: usize = 4;
+/// From so many raw transactions in a batch on, their senders are recovered on all cores.
+const PARALLEL_FROM: usize = 4;
+/// The method whose batches are prepared in parallel.
+const SEND_RAW: &str = "eth_sendRawTransaction";
+
+/// Holds the table and what the methods work on.
+pub(crate) struct Dispatcher {
+    methods: HashMap<&'static str, &'static Method>,
+    api: Arc<Api>,
+    slow: Arc<Semaphore>,
+}
+
+impl Dispatcher {
+    /// Makes a dispatcher of all methods.
+    pub(crate) fn new(api: Arc<Api>) -> Self {
+        let methods = METHODS.iter().map(|method| (method.name, method)).collect();
+        let slow = Arc::new(Semaphore::new(api.limits.concurrent_calls));
+        Self { methods, api, slow }
+    }
+
+    /// Returns the method with this name, where the transport offers it.
+    fn find(&self, name: &str, session: &Session) -> Result<&'static Method, RpcError> {
+        let method = self.methods.get(name).copied().filter(|method| session.offers(method.namespace()));
+        method.ok_or_else(|| RpcError::method_not_found(name))
+    }
+
+    /// Answers one call of a method that is no subscription.
+    async fn answer(&self, method: &'static Method, params: Option<&RawValue>, session: &Session) -> Answer {
+        match method.handler {
+            Handler::Quick(answering) => answering(&self.api, &mut read(method, params, session)?),
+            Handler::Slow(answering) => {
+                let (params, session) = (params.map(ToOwned::to_owned), session.clone());
+                self.off_thread(move |api| answering(api, &mut read(method, params.as_deref(), &session)?)).await?
+            }
+            Handler::Waiting(waiting) => {
+                let answer = waiting(&self.api, &mut read(method, params, session)?)?;
+                answer.await
+            }
+            Handler::Subscription => Err(RpcError::notifications_not_supported()),
+        }
+    }
+
+    /// Runs work on a thread that may block, when there is one to spare.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Api>) -> T + Send + 'static,
+    ) -> Result<T, RpcError> {
+        let permit = Arc::clone(&self.slow).acquire_owned().await.map_err(|_| RpcError::internal())?;
+        let api = Arc::clone(&self.api);
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&api)
+        });
+        done.await.map_err(|error| {
+            tracing::error!(%error, "a method ended without an answer");
+            RpcError::internal()
+        })
+    }
+}
+
+/// Splits a call's arguments.
+fn read<'a>(method: &Method, params: Option<&'a RawValue>, session: &'a Session) -> Result<Call<'a>, RpcError> {
+    Call::new(params, method.arguments.len(), session)
+}
+
+/// Answers subscriptions, each transport in its way.
+pub(crate) trait Subscribing: Clone + Send + Sync + 'static {
+    /// Answers `eth_subscribe` or `eth_unsubscribe`.
+    fn subscribe<'a>(self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a;
+}
+
+/// The jsonrpsee service that knows how to push over WebSocket.
+impl Subscribing for jsonrpsee::server::middleware::rpc::RpcService {
+    async fn subscribe<'a>(self, request: Request<'a>) -> MethodResponse {
+        self.call(request).await
+    }
+}
+
+/// HTTP cannot push.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CannotPush;
+
+impl Subscribing for CannotPush {
+    async fn subscribe<'a>(self, request: Request<'a>) -> MethodResponse {
+        MethodResponse::error(request.id, ErrorObjectOwned::from(RpcError::notifications_not_supported()))
+    }
+}
+
+/// Where a transport's requests enter.
+#[derive(Clone)]
+pub(crate) struct Door<S> {
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) session: Session,
+    pub(crate) subscribing: S,
+}
+
+impl<S: Subscribing> Door<S> {
+    async fn enter(self, request: Request<'_>) -> MethodResponse {
+        let method = match self.dispatcher.find(&request.method, &self.session) {
+            Ok(method) => method,
+            Err(error) => return MethodResponse::error(request.id, ErrorObjectOwned::from(error)),
+        };
+        if matches!(method.handler, Handler::Subscription) {
+            return self.subscribing.subscribe(request).await;
+        }
+        let answer = self.dispatcher.answer(method, request.params.as_deref(), &self.session).await;
+        respond(request.id, answer, self.dispatcher.api.limits.batch_response_bytes)
+    }
+
+    async fn enter_batch(self, batch: Batch<'_>) -> MethodResponse {
+        let limits = &self.dispatcher.api.limits;
+        if batch.len() > limits.batch_items {
+            return MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::batch_too_large()));
+        }
+        let mut replies = Replies::new(limits.batch_response_bytes);
+        let mut run = Run::default();
+        let mut notified = false;
+        for entry in batch {
+            match entry {
+                Ok(BatchEntry::Call(request)) => match self.sort(request) {
+                    Sorted::Plain(call) => run.calls.push(call),
+                    Sorted::Alone(request) => {
+                        self.finish(&mut run, &mut replies).await;
+                        if replies.is_full() {
+                            replies.push(request.id, Err(RpcError::response_too_large()));
+                        } else {
+                            replies.push_response(self.clone().enter(request).await);
+                        }
+                    }
+                },
+                Ok(BatchEntry::Notification(_)) => notified = true,
+                Err(invalid) => {
+                    self.finish(&mut run, &mut replies).await;
+                    let (error, id) = invalid.into_parts();
+                    replies.push_response(MethodResponse::error(id, error));
+                }
+            }
+        }
+        self.finish(&mut run, &mut replies).await;
+        if notified && replies.is_empty() { MethodResponse::notification() } else { replies.finish() }
+    }
+
+    /// Separates what can run together on one thread from what cannot.
+    fn sort<'a>(&self, request: Request<'a>) -> Sorted<'a> {
+        let Ok(method) = self.dispatcher.find(&request.method, &self.session) else { return Sorted::Alone(request) };
+        let (answering, quick) = match method.handler {
+            Handler::Quick(answering) => (answering, true),
+            Handler::Slow(answering) => (answering, false),
+            Handler::Waiting(_) | Handler::Subscription => return Sorted::Alone(request),
+        };
+        let params = request.params.map(std::borrow::Cow::into_owned);
+        Sorted::Plain(PlainCall { method, answering, quick, params, id: request.id.into_owned() })
+    }
+
+    /// Answers the calls that were put together so far.
+    async fn finish(&self, run: &mut Run, replies: &mut Replies) {
+        let run = std::mem::take(run);
+        if run.calls.is_empty() {
+            return;
+        }
+        let (dispatcher, session) = (&self.dispatcher, self.session.clone());
+        let room = replies.room;
+        if run.calls.len() <= QUICK_BATCH && run.calls.iter().all(|call| call.quick) {
+            return replies.extend(run.answer(&dispatcher.api, &session, room));
+        }
+        let ids: Vec<_> = run.calls.iter().map(|call| call.id.clone()).collect();
+        match dispatcher.off_thread(move |api| run.answer(api, &session, room)).await {
+            Ok(answers) => replies.extend(answers),
+            Err(error) => replies.extend(ids.into_iter().map(|id| (id, Err(error.clone()))).collect()),
+        }
+    }
+}
+
+/// What a batch's entry is.
+enum Sorted<'a> {
+    /// It can run with others on one thread.
+    Plain(PlainCall),
+    /// It waits, subscribes, or is unknown.
+    Alone(Request<'a>),
+}
+
+/// A call that can run on any thread.
+struct PlainCall {
+    method: &'static Method,
+    answering: Answering,
+    quick: bool,
+    params: Option<Box<RawValue>>,
+    id: Id<'static>,
+}
+
+/// Calls of a batch that run one after the other on one thread.
+#[derive(Default)]
+struct Run {
+    calls: Vec<PlainCall>,
+}
+
+impl Run {
+    /// Answers the calls in order, until the answers take more than `room` bytes.
+    fn answer(self, api: &Arc<Api>, session: &Session, room: usize) -> Vec<(Id<'static>, Answer)> {
+        let mut prepared = self.recover_senders(api, session).into_iter();
+        let mut used = 0_usize;
+        let mut answers = Vec::with_capacity(self.calls.len());
+        for call in self.calls {
+            let ready = prepared.next().flatten();
+            let answer = match ready {
+                _ if used > room => Err(RpcError::response_too_large()),
+                Some(transaction) => transaction.and_then(|tx| reply(&send::submit(api, tx)?)),
+                None => read(call.method, call.params.as_deref(), session)
+                    .and_then(|mut arguments| (call.answering)(api, &mut arguments)),
+            };
+            used = used.saturating_add(answer.as_ref().map_or(0, |result| result.get().len()));
+            answers.push((call.id, answer));
+        }
+        answers
+    }
+
+    /// Decodes raw transactions and recovers their senders on all cores, where there are enough of them to pay for it; they
+    /// still enter the pool in order.
+    fn recover_senders(
+        &self,
+        api: &Arc<Api>,
+        session: &Session,
+    ) -> Vec<Option<Result<consensus::RecoveredTransaction, RpcError>>> {
+        let is_raw = |call: &PlainCall| call.method.name == SEND_RAW;
+        if self.calls.iter().filter(|call| is_raw(call)).count() < PARALLEL_FROM {
+            return Vec::new();
+        }
+        let recover = |call: &PlainCall| {
+            let raw: Data = read(call.method, call.params.as_deref(), session)?.required()?;
+            send::read_raw(api, &raw)
+        };
+        self.calls.par_iter().map(|call| is_raw(call).then(|| recover(call))).collect()
+    }
+}
+
+/// The answers of a batch, as far as they fit.
+struct Replies {
+    builder: BatchResponseBuilder,
+    /// How many bytes of results still fit.
+    room: usize,
+    full: bool,
+}
+
+impl Replies {
+    fn new(bytes_max: usize) -> Self {
+        Self { builder: BatchResponseBuilder::new_with_limit(usize::MAX), room: bytes_max, full: false }
+    }
+
+    fn is_full(&self) -> bool {
+        self.full
+    }
+
+    fn is_empty(&self) -> bool {
+        self.builder.is_empty()
+    }
+
+    fn extend(&mut self, answers: Vec<(Id<'static>, Answer)>) {
+        for (id, answer) in answers {
+            self.push(id, answer);
+        }
+    }
+
+    fn push(&mut self, id: Id<'_>, answer: Answer) {
+        let answer = if self.full { Err(RpcError::response_too_large()) } else { answer };
+        self.push_response(respond(id, answer, self.room));
+    }
+
+    fn push_response(&mut self, response: MethodResponse) {
+        let size = response.as_json().get().len();
+        self.full |= size > self.room;
+        self.room = self.room.saturating_sub(size);
+        // The builder has no limit of its own.
+        let _ = self.builder.append(response);
+    }
+
+    fn finish(self) -> MethodResponse {
+        MethodResponse::from_batch(self.builder.finish())
+    }
+}
+
+/// Writes the response to one call; a result of more than `bytes_max` is refused.
+fn respond(id: Id<'_>, answer: Answer, bytes_max: usize) -> MethodResponse {
+    let answer = answer.and_then(|result| match result.get().len() > bytes_max {
+        true => Err(RpcError::response_too_large()),
+        false => Ok(result),
+    });
+    match answer {
+        Ok(result) => MethodResponse::response(id, ResponsePayload::success_borrowed(&result), usize::MAX),
+        Err(error) => MethodResponse::error(id, ErrorObjectOwned::from(error)),
+    }
+}
+
+impl<S: Subscribing> RpcServiceT for Door<S> {
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        self.clone().enter(request)
+    }
+
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        self.clone().enter_batch(batch)
+    }
+
+    /// A request without an id wants no answer, and nothing here is worth doing without one.
+    fn notification<'a>(&self, _: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        std::future::ready(MethodResponse::notification())
+    }
+}
+
+/// Puts a [`Door`] before the service of a WebSocket connection.
+#[derive(Clone)]
+pub(crate) struct DoorLayer {
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) session: Session,
+}
+
+impl<S> tower::Layer<S> for DoorLayer {
+    type Service = Door<S>;
+
+    fn layer(&self, subscribing: S) -> Door<S> {
+        debug_assert!(self.session.transport == Transport::WebSocket, "HTTP and IPC make their doors themselves");
+        Door { dispatcher: Arc::clone(&self.dispatcher), session: self.session.clone(), subscribing }
+    }
+}

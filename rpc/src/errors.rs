@@ -1,0 +1,289 @@
+//! Every error that JSON-RPC answers with: its code, its words and its data, in one table.
+//!
+//! Clients match the words, which are therefore geth's, in lower case; the codes are geth's too. Errors that other crates
+//! word (the pool's, a call's) pass through [`RpcError::server`] unchanged.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use alloy_primitives::{B256, Bytes, hex};
+use chain::ViewError;
+use evm_runtime::{CallError, CallOutcome, StateError};
+use jsonrpsee::types::ErrorObjectOwned;
+
+use crate::revert;
+use crate::services::{MinerError, SignerError};
+
+/// What a method answers when it does not answer with a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcError {
+    /// The JSON-RPC error code.
+    pub code: i32,
+    /// The words.
+    pub message: Cow<'static, str>,
+    /// A bare string: revert data or a transaction hash, in hexadecimal.
+    pub data: Option<String>,
+}
+
+/// The JSON is not JSON.
+pub(crate) const PARSE_ERROR: i32 = -32700;
+/// The JSON is no request, or a batch is too long.
+pub(crate) const INVALID_REQUEST: i32 = -32600;
+/// The method is not there, or not on this transport.
+pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
+/// An argument is missing or wrong.
+pub(crate) const INVALID_PARAMS: i32 = -32602;
+/// A bug of ours.
+pub(crate) const INTERNAL_ERROR: i32 = -32603;
+/// Whatever a method reports.
+pub(crate) const SERVER_ERROR: i32 = -32000;
+/// The answer would take too long.
+pub(crate) const TIMEOUT: i32 = -32002;
+/// The answer would be too large.
+pub(crate) const RESPONSE_TOO_LARGE: i32 = -32003;
+/// A limit on results was reached; chunking clients ask for less on this code.
+pub(crate) const LIMIT_EXCEEDED: i32 = -32005;
+/// A call reverted; the data is what it returned.
+pub(crate) const REVERTED: i32 = 3;
+/// A transaction that was waited for was not mined in time; the data is its hash.
+pub(crate) const NOT_MINED_IN_TIME: i32 = 4;
+
+impl RpcError {
+    /// Makes an error without data.
+    pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    /// Reports what a method found, in its own words.
+    pub fn server(message: impl std::fmt::Display) -> Self {
+        Self::new(SERVER_ERROR, message.to_string())
+    }
+
+    /// No such method, or not on this transport.
+    pub fn method_not_found(method: &str) -> Self {
+        /// A name longer than this is cut in the answer, so that an answer is never much larger than a useful question.
+        const SHOWN_BYTES: usize = 100;
+        let shown: String = method.chars().take(SHOWN_BYTES).collect();
+        Self::new(METHOD_NOT_FOUND, format!("the method {shown} does not exist/is not available"))
+    }
+
+    /// A subscription was asked for where nothing can be pushed.
+    pub fn notifications_not_supported() -> Self {
+        Self::new(METHOD_NOT_FOUND, "notifications not supported")
+    }
+
+    /// An argument that must be there is not.
+    pub fn missing_argument(index: usize) -> Self {
+        Self::new(INVALID_PARAMS, format!("missing value for required argument {index}"))
+    }
+
+    /// An argument cannot be read.
+    pub fn invalid_argument(index: usize, reason: impl std::fmt::Display) -> Self {
+        Self::new(INVALID_PARAMS, format!("invalid argument {index}: {reason}"))
+    }
+
+    /// More arguments than the method takes.
+    pub fn too_many_arguments(most: usize) -> Self {
+        Self::new(INVALID_PARAMS, format!("too many arguments, want at most {most}"))
+    }
+
+    /// The parameters are an object.
+    pub fn non_array_arguments() -> Self {
+        Self::new(INVALID_PARAMS, "non-array args")
+    }
+
+    /// Parameters that are each readable but make no sense.
+    pub fn invalid_params(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(INVALID_PARAMS, message)
+    }
+
+    /// A batch has more entries than allowed.
+    pub fn batch_too_large() -> Self {
+        Self::new(INVALID_REQUEST, "batch too large")
+    }
+
+    /// The answer is larger than allowed.
+    pub fn response_too_large() -> Self {
+        Self::new(RESPONSE_TOO_LARGE, "response too large")
+    }
+
+    /// The answer took longer than allowed.
+    pub fn timed_out() -> Self {
+        Self::new(TIMEOUT, "request timed out")
+    }
+
+    /// A bug of ours, which the log tells more about.
+    pub fn internal() -> Self {
+        Self::new(INTERNAL_ERROR, "internal error")
+    }
+
+    /// The state of a block was asked for that this node does not have.
+    pub fn header_not_found() -> Self {
+        Self::new(SERVER_ERROR, "header not found")
+    }
+
+    /// A polled filter is gone: uninstalled, or not polled for too long.
+    pub fn filter_not_found() -> Self {
+        Self::new(SERVER_ERROR, "filter not found")
+    }
+
+    /// A log query spans too many blocks.
+    pub fn block_range_too_wide(most: u64) -> Self {
+        Self::new(INVALID_PARAMS, format!("exceed maximum block range {most}"))
+    }
+
+    /// A log query finds too much.
+    pub fn too_many_results(most: usize) -> Self {
+        Self::new(LIMIT_EXCEEDED, format!("query returned more than {most} results"))
+    }
+
+    /// A call ran longer than allowed.
+    pub fn execution_aborted(limit: Duration) -> Self {
+        Self::new(SERVER_ERROR, format!("execution aborted (timeout = {limit:?})"))
+    }
+
+    /// A call reverted with `output`.
+    pub fn reverted(output: &Bytes) -> Self {
+        let message = match revert::reason(output) {
+            Some(reason) => format!("execution reverted: {reason}"),
+            None => "execution reverted".to_owned(),
+        };
+        Self { code: REVERTED, message: message.into(), data: Some(hex::encode_prefixed(output)) }
+    }
+
+    /// A transaction that was waited for is still in the pool.
+    pub fn not_mined_in_time(hash: B256, waited: Duration) -> Self {
+        let message = format!("the transaction was added to the pool but was not mined within {waited:?}");
+        Self { code: NOT_MINED_IN_TIME, message: message.into(), data: Some(hash.to_string()) }
+    }
+
+    /// A legacy transaction without a chain id.
+    pub fn unprotected_transaction() -> Self {
+        Self::new(SERVER_ERROR, "only replay-protected (EIP-155) transactions allowed over RPC")
+    }
+
+    /// A transaction for another chain.
+    pub fn wrong_chain_id(have: u64, want: u64) -> Self {
+        Self::new(SERVER_ERROR, format!("invalid chain id for signer: have {have} want {want}"))
+    }
+
+    /// A transaction may cost more than the configured cap; amounts in wei.
+    pub fn fee_above_cap(fee_wei: u128, cap_wei: u128) -> Self {
+        let (fee, cap) = (ether(fee_wei), ether(cap_wei));
+        Self::new(SERVER_ERROR, format!("tx fee ({fee} ether) exceeds the configured cap ({cap} ether)"))
+    }
+
+    /// Unlocking over a network transport that others may reach.
+    pub fn unlock_forbidden() -> Self {
+        Self::new(SERVER_ERROR, "account unlock with HTTP access is forbidden")
+    }
+
+    /// Turns how a call failed into its error; `None` where it succeeded.
+    pub fn of_outcome(outcome: &CallOutcome) -> Option<Self> {
+        match outcome {
+            CallOutcome::Success { .. } => None,
+            CallOutcome::Revert { output, .. } => Some(Self::reverted(output)),
+            CallOutcome::Halt { reason, .. } => Some(Self::server(reason)),
+        }
+    }
+
+    /// Turns the reason why a call did not run into its error. `limit` is the time it had.
+    pub fn of_call(error: &CallError, limit: Duration) -> Self {
+        match error {
+            CallError::Cancelled => Self::execution_aborted(limit),
+            CallError::Invalid(_) | CallError::GasAllowance(_) | CallError::State(_) => Self::server(error),
+        }
+    }
+}
+
+/// Writes an amount in ether with two decimals, rounded to nearest.
+fn ether(wei: u128) -> String {
+    const HUNDREDTH: u128 = 10_000_000_000_000_000;
+    let hundredths = wei.saturating_add(HUNDREDTH / 2) / HUNDREDTH;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+impl From<ViewError> for RpcError {
+    fn from(error: ViewError) -> Self {
+        Self::server(error)
+    }
+}
+
+impl From<StateError> for RpcError {
+    fn from(error: StateError) -> Self {
+        Self::server(error)
+    }
+}
+
+impl From<SignerError> for RpcError {
+    fn from(error: SignerError) -> Self {
+        Self::server(error)
+    }
+}
+
+impl From<MinerError> for RpcError {
+    fn from(error: MinerError) -> Self {
+        Self::server(error)
+    }
+}
+
+impl From<RpcError> for ErrorObjectOwned {
+    fn from(error: RpcError) -> Self {
+        Self::owned(error.code, error.message, error.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_that_clients_match() {
+        let cases = [
+            (RpcError::method_not_found("eth_foo"), -32601, "the method eth_foo does not exist/is not available"),
+            (RpcError::notifications_not_supported(), -32601, "notifications not supported"),
+            (RpcError::missing_argument(0), -32602, "missing value for required argument 0"),
+            (RpcError::invalid_argument(1, "x"), -32602, "invalid argument 1: x"),
+            (RpcError::batch_too_large(), -32600, "batch too large"),
+            (RpcError::response_too_large(), -32003, "response too large"),
+            (RpcError::timed_out(), -32002, "request timed out"),
+            (RpcError::header_not_found(), -32000, "header not found"),
+            (RpcError::filter_not_found(), -32000, "filter not found"),
+            (RpcError::block_range_too_wide(5000), -32602, "exceed maximum block range 5000"),
+            (RpcError::execution_aborted(Duration::from_secs(5)), -32000, "execution aborted (timeout = 5s)"),
+            (
+                RpcError::unprotected_transaction(),
+                -32000,
+                "only replay-protected (EIP-155) transactions allowed over RPC",
+            ),
+            (RpcError::wrong_chain_id(1, 2), -32000, "invalid chain id for signer: have 1 want 2"),
+            (
+                RpcError::fee_above_cap(1_050_000_000_000_000_000, 1_000_000_000_000_000_000),
+                -32000,
+                "tx fee (1.05 ether) exceeds the configured cap (1.00 ether)",
+            ),
+            (RpcError::unlock_forbidden(), -32000, "account unlock with HTTP access is forbidden"),
+            (SignerError::Locked.into(), -32000, "authentication needed: password or unlock"),
+            (SignerError::WrongPassword.into(), -32000, "could not decrypt key with given password"),
+            (SignerError::UnknownAccount.into(), -32000, "unknown account"),
+            (SignerError::NoKey.into(), -32000, "no key for given address or file"),
+            (MinerError::NoEtherbase.into(), -32000, "etherbase must be explicitly specified"),
+        ];
+        for (error, code, message) in cases {
+            assert_eq!((error.code, error.message.as_ref()), (code, message));
+        }
+    }
+
+    #[test]
+    fn a_long_method_name_is_cut() {
+        assert!(RpcError::method_not_found(&"é".repeat(5000)).message.len() < 300);
+    }
+
+    #[test]
+    fn revert_data_is_a_bare_hex_string() {
+        let error = RpcError::reverted(&Bytes::from_static(&[0xde, 0xad]));
+        assert_eq!((error.code, error.message.as_ref()), (3, "execution reverted"));
+        let object = ErrorObjectOwned::from(error);
+        assert_eq!(object.data().map(|data| data.get()), Some("\"0xdead\""));
+    }
+}

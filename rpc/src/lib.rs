@@ -1,0 +1,35 @@
+//! JSON-RPC: what wallets, libraries and tools ask an Ethereum node, over HTTP, WebSocket and a unix socket.
+//!
+//! All methods stand in one table ([`METHODS`]), all errors in one file (`errors`), and all transports enter by one door
+//! (`dispatch`). A method resolves its block once, reads a view of it, and never waits for the ledger's writer. Nothing here decides
+//! what is valid or canonical.
+
+mod api;
+mod block_id;
+mod config;
+mod dispatch;
+mod errors;
+mod eth;
+mod events;
+mod filters;
+mod http;
+mod ipc;
+mod methods;
+mod miner;
+mod net;
+mod objects;
+mod params;
+mod personal;
+mod recent;
+mod revert;
+mod server;
+mod services;
+mod session;
+mod subscriptions;
+mod txpool;
+
+pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
+pub use revert::reason as revert_reason;
+pub use server::{RpcHandle, ServeError, serve};
+pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError};

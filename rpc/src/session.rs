@@ -1,0 +1,47 @@
+//! What a connection may ask for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Names a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// HTTP.
+    Http,
+    /// WebSocket.
+    WebSocket,
+    /// The unix socket.
+    Ipc,
+}
+
+/// Holds a transport and the namespaces that it offers.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// The transport.
+    pub(crate) transport: Transport,
+    namespaces: Arc<BTreeSet<String>>,
+}
+
+impl Session {
+    /// Offers `namespaces` on a transport; `rpc` is always among them.
+    pub(crate) fn new<'a>(transport: Transport, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
+        let named = namespaces.into_iter().map(|name| name.trim().to_ascii_lowercase());
+        let namespaces = named.chain(["rpc".to_owned()]).filter(|name| !name.is_empty()).collect();
+        Self { transport, namespaces: Arc::new(namespaces) }
+    }
+
+    /// Tells whether a namespace is offered.
+    pub(crate) fn offers(&self, namespace: &str) -> bool {
+        self.namespaces.contains(namespace)
+    }
+
+    /// Returns what is offered, sorted.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.iter().map(String::as_str)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self::new(Transport::Ipc, ["eth", "net", "web3"])
+    }
+}

@@ -1,0 +1,312 @@
+//! The store on disk: RocksDB, one column family for each table.
+//!
+//! What a crash leaves behind: the write-ahead log is always on, and recovery is point-in-time. It replays whole batches up to the
+//! first record that is torn or damaged and stops there. So a killed process reopens with everything it committed, and a
+//! power cut costs at most the batches that were not yet synced, never half of one. Damage anywhere else (table
+//! files, manifest) is reported as [`StorageError::Corrupt`], on opening or on the read that meets it.
+
+mod error;
+mod options;
+mod pid;
+
+use self::error::translate;
+pub use self::options::RocksOptions;
+use self::pid::PidFile;
+use crate::{
+    Batch, Durability, Entry, EntryIterator, Reader, Snapshot, StorageError, Store, Table, TableSize, Write,
+    rocks::options::Tuning,
+};
+use rocksdb::{
+    BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, Direction, IteratorMode,
+    PrefixRange, ReadOptions, WriteBatch, WriteOptions, checkpoint::Checkpoint, properties,
+};
+use self_cell::self_cell;
+use std::{path::Path, sync::Arc};
+
+/// A store on disk.
+///
+/// Snapshots keep the database open: its lock is released when the store and all its snapshots are dropped.
+pub struct RocksStore {
+    database: Arc<Database>,
+    options: ReadOptions,
+}
+
+/// Closes in this order: the PID file first, so that it never names a process that no longer holds the lock.
+struct Opened {
+    _pid: Option<PidFile>,
+    rocks: DB,
+}
+
+/// The handle of each table, at the table's number, found once instead of by name on each access.
+struct Families<'a>([&'a ColumnFamily; Table::ALL.len()]);
+
+self_cell!(
+    struct Database {
+        owner: Opened,
+        #[covariant]
+        dependent: Families,
+    }
+);
+
+/// Read options that name the snapshot, and the snapshot, dropped in this order.
+struct View<'a> {
+    options: ReadOptions,
+    snapshot: rocksdb::Snapshot<'a>,
+}
+
+self_cell!(
+    struct RocksSnapshot {
+        owner: Arc<Database>,
+        #[covariant]
+        dependent: View,
+    }
+);
+
+impl RocksStore {
+    /// Opens the database in the directory `path`, which is created first where `options.create` allows it.
+    ///
+    /// # Errors
+    /// The database is in use, corrupt, absent, or the operating system refuses.
+    pub fn open(path: &Path, options: RocksOptions) -> Result<Self, StorageError> {
+        prepare_directory(path, &options)?;
+        let tuning = Tuning::new(&options);
+        let families = family_names(path, &tuning)?.into_iter().map(|name| {
+            let family_options = tuning.family(&name);
+            ColumnFamilyDescriptor::new(name, family_options)
+        });
+        let rocks = if options.read_only {
+            DB::open_cf_descriptors_read_only(&tuning.database, path, families, false)
+        } else {
+            DB::open_cf_descriptors(&tuning.database, path, families)
+        }
+        .map_err(|error| translate(error, path))?;
+
+        let pid = if options.read_only { None } else { PidFile::write(path) };
+        let database = Database::try_new(Opened { _pid: pid, rocks }, |opened| find_families(&opened.rocks))?;
+        Ok(Self { database: Arc::new(database), options: ReadOptions::default() })
+    }
+
+    /// Makes a copy of the database, as of this moment, in the directory `path`, which must not exist yet. Files are hard-linked where the
+    /// file system allows it, so that the copy costs little time and space.
+    ///
+    /// # Errors
+    /// `path` exists or cannot be written.
+    pub fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
+        let rocks = self.database.rocks();
+        Checkpoint::new(rocks)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(path))
+            .map_err(|error| self.database.blame(error))
+    }
+}
+
+impl std::fmt::Debug for RocksStore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RocksStore").field("path", &self.database.rocks().path()).finish_non_exhaustive()
+    }
+}
+
+impl Reader for RocksStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.database.get(table, key, &self.options)
+    }
+
+    fn seek(&self, table: Table, key: &[u8]) -> Result<Option<Entry>, StorageError> {
+        self.database.walk(table, key, Direction::Forward, ReadOptions::default()).next().transpose()
+    }
+
+    fn iterate(&self, table: Table, key: &[u8]) -> EntryIterator<'_> {
+        Box::new(self.database.walk(table, key, Direction::Forward, ReadOptions::default()))
+    }
+
+    fn iterate_back(&self, table: Table, key: &[u8]) -> EntryIterator<'_> {
+        Box::new(self.database.walk(table, key, Direction::Reverse, ReadOptions::default()))
+    }
+
+    fn iterate_prefix<'a>(&'a self, table: Table, prefix: &'a [u8]) -> EntryIterator<'a> {
+        Box::new(self.database.walk(table, prefix, Direction::Forward, within(prefix, ReadOptions::default())))
+    }
+}
+
+impl Store for RocksStore {
+    fn snapshot(&self) -> Snapshot {
+        Arc::new(RocksSnapshot::new(Arc::clone(&self.database), |database| {
+            let snapshot = database.rocks().snapshot();
+            let mut options = ReadOptions::default();
+            options.set_snapshot(&snapshot);
+            View { options, snapshot }
+        }))
+    }
+
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StorageError> {
+        let mut writes = WriteBatch::with_capacity_bytes(encoded_size(batch.writes()));
+        for write in batch.writes() {
+            match write {
+                Write::Put(table, key, value) => writes.put_cf(&self.database.family(*table), key, value),
+                Write::Delete(table, key) => writes.delete_cf(&self.database.family(*table), key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(durability == Durability::Disk);
+        self.database.rocks().write_opt(writes, &options).map_err(|error| self.database.blame(error))
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.database.rocks().flush_wal(true).map_err(|error| self.database.blame(error))
+    }
+
+    fn compact(&self) -> Result<(), StorageError> {
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        for table in Table::ALL {
+            self.database.rocks().compact_range_cf_opt(
+                &self.database.family(table),
+                None::<&[u8]>,
+                None::<&[u8]>,
+                &options,
+            );
+        }
+        // A manual compaction returns nothing; what went wrong in it is counted.
+        match self.database.rocks().property_int_value(properties::BACKGROUND_ERRORS) {
+            Ok(None | Some(0)) => Ok(()),
+            Ok(Some(count)) => {
+                Err(StorageError::Io(format!("{count} background errors, the LOG file in the database has them")))
+            }
+            Err(error) => Err(self.database.blame(error)),
+        }
+    }
+
+    fn size(&self, table: Table) -> Result<TableSize, StorageError> {
+        let number = |property| {
+            let value = self.database.rocks().property_int_value_cf(&self.database.family(table), property);
+            value.map(Option::unwrap_or_default).map_err(|error| self.database.blame(error))
+        };
+        let bytes =
+            number(properties::LIVE_SST_FILES_SIZE)?.saturating_add(number(properties::CUR_SIZE_ALL_MEM_TABLES)?);
+        Ok(TableSize { rows: number(properties::ESTIMATE_NUM_KEYS)?, bytes })
+    }
+}
+
+impl Reader for RocksSnapshot {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.borrow_owner().get(table, key, &self.borrow_dependent().options)
+    }
+
+    fn seek(&self, table: Table, key: &[u8]) -> Result<Option<Entry>, StorageError> {
+        self.borrow_owner().walk(table, key, Direction::Forward, self.read_options()).next().transpose()
+    }
+
+    fn iterate(&self, table: Table, key: &[u8]) -> EntryIterator<'_> {
+        Box::new(self.borrow_owner().walk(table, key, Direction::Forward, self.read_options()))
+    }
+
+    fn iterate_back(&self, table: Table, key: &[u8]) -> EntryIterator<'_> {
+        Box::new(self.borrow_owner().walk(table, key, Direction::Reverse, self.read_options()))
+    }
+
+    fn iterate_prefix<'a>(&'a self, table: Table, prefix: &'a [u8]) -> EntryIterator<'a> {
+        Box::new(self.borrow_owner().walk(table, prefix, Direction::Forward, within(prefix, self.read_options())))
+    }
+}
+
+impl RocksSnapshot {
+    fn read_options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.borrow_dependent().snapshot);
+        options
+    }
+}
+
+impl Database {
+    fn rocks(&self) -> &DB {
+        &self.borrow_owner().rocks
+    }
+
+    fn family(&self, table: Table) -> &ColumnFamily {
+        self.borrow_dependent().0[table.index()]
+    }
+
+    fn get(&self, table: Table, key: &[u8], options: &ReadOptions) -> Result<Option<Vec<u8>>, StorageError> {
+        match self.rocks().get_pinned_cf_opt(&self.family(table), key, options) {
+            Ok(value) => Ok(value.map(|bytes| bytes.to_vec())),
+            Err(error) => Err(self.blame(error)),
+        }
+    }
+
+    fn walk<'s>(
+        &'s self,
+        table: Table,
+        key: &[u8],
+        direction: Direction,
+        options: ReadOptions,
+    ) -> impl Iterator<Item = Result<Entry, StorageError>> + use<'s> {
+        let entries = self.rocks().iterator_cf_opt(&self.family(table), options, IteratorMode::From(key, direction));
+        entries.map(|entry| match entry {
+            Ok((key, value)) => Ok((key.into_vec(), value.into_vec())),
+            Err(error) => Err(self.blame(error)),
+        })
+    }
+
+    fn blame(&self, error: rocksdb::Error) -> StorageError {
+        translate(error, self.rocks().path())
+    }
+}
+
+/// Makes the iterator end after the last key that begins with `prefix`, so that it does not wade through deleted rows behind it.
+fn within(prefix: &[u8], mut options: ReadOptions) -> ReadOptions {
+    options.set_iterate_range(PrefixRange(prefix));
+    options
+}
+
+/// Returns about how many bytes the batch will take in the log, so that its buffer is allocated once.
+fn encoded_size(writes: &[Write]) -> usize {
+    /// Tag, column family and the two lengths, at their usual widths.
+    const OVERHEAD_BYTES: usize = 8;
+    let sizes = writes.iter().map(|write| match write {
+        Write::Put(_, key, value) => OVERHEAD_BYTES + key.len() + value.len(),
+        Write::Delete(_, key) => OVERHEAD_BYTES + key.len(),
+    });
+    12 + sizes.sum::<usize>()
+}
+
+/// Creates the directory where that is allowed, and refuses one that lost its `CURRENT` file: RocksDB would take it for empty and
+/// start a new database over the old one.
+fn prepare_directory(path: &Path, options: &RocksOptions) -> Result<(), StorageError> {
+    if path.join("CURRENT").exists() {
+        return Ok(());
+    }
+    if options.create && !options.read_only {
+        std::fs::create_dir_all(path).map_err(|error| StorageError::Io(format!("{}: {error}", path.display())))?;
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| StorageError::Io(format!("{}: {error}", path.display())))?;
+    let has_data =
+        entries.flatten().any(|entry| entry.path().extension().is_some_and(|kind| kind == "sst" || kind == "log"));
+    if has_data {
+        return Err(StorageError::Corrupt(format!("{}: the file CURRENT is missing", path.display())));
+    }
+    if !options.create || options.read_only {
+        return Err(StorageError::Io(format!("{}: no database here", path.display())));
+    }
+    Ok(())
+}
+
+/// Returns the tables, and whatever else the database has: a newer Drawbridge may have added tables, and its format version can
+/// be read only from an open database.
+fn family_names(path: &Path, tuning: &Tuning) -> Result<Vec<String>, StorageError> {
+    let mut names: Vec<String> = Table::ALL.iter().map(|table| table.name().to_owned()).collect();
+    if path.join("CURRENT").exists() {
+        let present = DB::list_cf(&tuning.database, path).map_err(|error| translate(error, path))?;
+        names.extend(present.into_iter().filter(|name| Table::ALL.iter().all(|table| table.name() != name)));
+    }
+    Ok(names)
+}
+
+fn find_families(rocks: &DB) -> Result<Families<'_>, StorageError> {
+    let find = |table: Table| {
+        rocks.cf_handle(table.name()).ok_or_else(|| StorageError::Corrupt(format!("table {} is missing", table.name())))
+    };
+    let mut families = [find(Table::ALL[0])?; Table::ALL.len()];
+    for table in Table::ALL {
+        families[table.index()] = find(table)?;
+    }
+    Ok(Families(families))
+}

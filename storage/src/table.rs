@@ -1,0 +1,111 @@
+//! The tables, on one screen.
+
+/// Names a table. Numbers in keys are 8 bytes, big-endian, so that key order is number order.
+///
+/// | table | key ⇒ value |
+/// |---|---|
+/// | `Meta` | name (text) ⇒ the store's own facts: format version, genesis hash, head, history floor, clean stop |
+/// | `Headers` | number ‖ hash ⇒ header, total difficulty and witness (RLP), canonical and side branches |
+/// | `Bodies` | number ‖ hash ⇒ transactions, ommers, withdrawals (RLP) and the senders |
+/// | `Receipts` | number ‖ hash ⇒ receipts (RLP), of executed blocks |
+/// | `Numbers` | block hash ⇒ number |
+/// | `Canonical` | number ⇒ hash |
+/// | `Transactions` | transaction hash ⇒ number ‖ index (4 bytes), canonical only |
+/// | `Invalid` | block hash ⇒ why it was refused (text) |
+/// | `Accounts` | keccak(address) ⇒ account (RLP), at the head |
+/// | `Slots` | keccak(address) ‖ keccak(slot) ⇒ value without leading zeros, at the head |
+/// | `Code` | code hash ⇒ code |
+/// | `AccountTrie` | path (one nibble a byte) ⇒ node (RLP), at the head |
+/// | `StorageTries` | keccak(address) ‖ path (one nibble a byte) ⇒ node (RLP), at the head |
+/// | `Changes` | number ⇒ keys that the canonical block changed in `Accounts` and `Slots` |
+/// | `AccountHistory` | keccak(address) ‖ number ⇒ account before the block (empty: none) |
+/// | `SlotHistory` | keccak(address) ‖ keccak(slot) ‖ number ⇒ value before the block (empty: zero) |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+#[repr(u8)]
+pub enum Table {
+    Meta,
+    Headers,
+    Bodies,
+    Receipts,
+    Numbers,
+    Canonical,
+    Transactions,
+    Invalid,
+    Accounts,
+    Slots,
+    Code,
+    AccountTrie,
+    StorageTries,
+    Changes,
+    AccountHistory,
+    SlotHistory,
+}
+
+impl Table {
+    /// All tables, in the order of the enum.
+    pub const ALL: [Self; 16] = [
+        Self::Meta,
+        Self::Headers,
+        Self::Bodies,
+        Self::Receipts,
+        Self::Numbers,
+        Self::Canonical,
+        Self::Transactions,
+        Self::Invalid,
+        Self::Accounts,
+        Self::Slots,
+        Self::Code,
+        Self::AccountTrie,
+        Self::StorageTries,
+        Self::Changes,
+        Self::AccountHistory,
+        Self::SlotHistory,
+    ];
+
+    /// Returns the place of the table in [`ALL`](Self::ALL).
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Returns the name of the column family.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Headers => "headers",
+            Self::Bodies => "bodies",
+            Self::Receipts => "receipts",
+            Self::Numbers => "numbers",
+            Self::Canonical => "canonical",
+            Self::Transactions => "transactions",
+            Self::Invalid => "invalid",
+            Self::Accounts => "accounts",
+            Self::Slots => "slots",
+            Self::Code => "code",
+            Self::AccountTrie => "account_trie",
+            Self::StorageTries => "storage_tries",
+            Self::Changes => "changes",
+            Self::AccountHistory => "account_history",
+            Self::SlotHistory => "slot_history",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_index_is_the_place_in_all() {
+        for (place, table) in Table::ALL.into_iter().enumerate() {
+            assert_eq!(table.index(), place);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: BTreeSet<_> = Table::ALL.iter().map(|table| table.name()).collect();
+        assert_eq!(names.len(), Table::ALL.len());
+    }
+}
