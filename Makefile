@@ -61,7 +61,7 @@ crash: build ## kills the node under load and checks what is left (CRASH_CYCLES,
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
 
 conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
-	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) -p evm-runtime --no-capture state_tests trie_vectors
+	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'
 
 bench: build setup-all ## all measurements; figures and commands stand in bench/README.md
 	scripts/bench.sh

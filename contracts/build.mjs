@@ -26,10 +26,10 @@ const expectedWarnings = new Map([["5159", /^test\/SelfDestruct\.sol$/]]);
 
 function readSources() {
   const sources = {};
-  for (const folder of ["src", "test"]) {
+  for (const folder of ["", "test/"]) {
     for (const file of readdirSync(join(here, folder)).sort()) {
       if (!file.endsWith(".sol")) continue;
-      const path = `${folder}/${file}`;
+      const path = `${folder}${file}`;
       sources[path] = { content: readFileSync(join(here, path), "utf8") };
     }
   }
@@ -64,7 +64,7 @@ function artifactsOf(contracts) {
   const artifacts = new Map();
   for (const [sourceName, inFile] of Object.entries(contracts)) {
     const names = Object.keys(inFile);
-    if (names.length !== 1 || !sourceName.endsWith(`/${names[0]}.sol`)) {
+    if (names.length !== 1 || sourceName.split("/").at(-1) !== `${names[0]}.sol`) {
       throw new Error(`${sourceName}: holds ${names.join(", ")}; one contract per file, named like it`);
     }
     const [contractName] = names;

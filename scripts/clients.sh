@@ -8,6 +8,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 clients=$root/tests/clients
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/drawbridge
 venv=$cache/clients-venv
+run_seconds_max=600
 
 "$root/scripts/client-packages.sh"
 
@@ -21,8 +22,8 @@ fi
 
 run_clients() {
   local failed=0
-  (cd "$clients" && node --test --test-concurrency=1 --test-timeout=120000 --test-reporter=spec ./*.test.mjs) || failed=1
-  "$venv/bin/python" "$clients/web3py_test.py" || failed=1
+  (cd "$clients" && timeout "$run_seconds_max" node --test --test-concurrency=1 --test-reporter=spec ./*.test.mjs) || failed=1
+  timeout "$run_seconds_max" "$venv/bin/python" "$clients/web3py_test.py" || failed=1
   return "$failed"
 }
 

@@ -1,1 +1,21 @@
-//! Skeleton.
+//! What the measuring programs share: a small JSON-RPC client, accounts and signed transactions, node processes, and the chains
+//! and states that are measured.
+//!
+//! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (kills a
+//! node under load and checks what is left) and `measure` (the parts by themselves).
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod accounts;
+pub mod client;
+pub mod funding;
+pub mod grown;
+pub mod load;
+pub mod process;
+pub mod random;
+pub mod recorded;
+pub mod summary;
+pub mod token;
+
+/// Holds an error of a measuring program: all of them end the run, with a sentence.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -163,13 +163,14 @@ impl<R: Read> Items<R> {
 
     fn next_witness(&mut self) -> Result<Option<Witness>, FileError> {
         let Some(bytes) = self.next_item()? else { return Ok(None) };
-        match rlp::Rlp::new(&bytes).data() {
-            Ok(witness) => Witness::from_bytes(witness).map(Some).map_err(|error| self.malformed(error.to_string())),
-            Err(_) => {
-                self.peeked = Some(bytes);
-                Ok(None)
-            }
+        let item = rlp::Rlp::new(&bytes);
+        if item.is_list() {
+            self.peeked = Some(bytes);
+            return Ok(None);
         }
+        let problem = |error: &dyn std::fmt::Display| self.malformed(format!("witness: {error}"));
+        let witness = item.data().map_err(|error| problem(&error))?;
+        Witness::from_bytes(witness).map(Some).map_err(|error| problem(&error))
     }
 
     fn malformed(&self, problem: String) -> FileError {

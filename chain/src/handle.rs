@@ -14,7 +14,7 @@ use crate::build::{self, BuildRequest, Candidate};
 use crate::head::PoolHead;
 use crate::import::{ImportError, ImportOutcome, Imported, Reorganisation, Writer};
 use crate::open::{LedgerConfig, OpenError, head_view, initialise};
-use crate::pool::{DropReason, Pool, PoolError, TransactionOrigin};
+use crate::pool::{DropReason, JournalError, JournalReport, Pool, PoolError, TransactionOrigin};
 use crate::view::ChainView;
 
 /// How many imports may wait for the writer; whoever brings more waits.
@@ -40,6 +40,13 @@ pub enum Fact {
         hash: B256,
         /// Why.
         reason: DropReason,
+    },
+    /// A local transaction is not in the journal, and would not survive a restart.
+    JournalFailed {
+        /// The transaction's hash.
+        hash: B256,
+        /// Why.
+        problem: JournalError,
     },
     /// Our own store failed: the writer has ended and the node must stop.
     Failed(ImportError),
@@ -170,6 +177,9 @@ impl LedgerHandle {
         let head = self.shared.head.load();
         let added = self.shared.pool.add(transaction.clone(), origin, &**head, now)?;
         self.shared.publish_dropped(added.dropped);
+        if let Some(problem) = added.journal_error {
+            self.shared.publish(&Fact::JournalFailed { hash: added.hash, problem });
+        }
         self.shared.publish(&Fact::NewTransaction(transaction));
         Ok(added.hash)
     }
@@ -178,9 +188,15 @@ impl LedgerHandle {
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub fn load_journal(&self, now: u64) -> Result<crate::pool::JournalReport, crate::pool::JournalError> {
+    pub fn load_journal(&self, now: u64) -> Result<JournalReport, JournalError> {
         let head = self.shared.head.load();
         self.shared.pool.load_journal(&**head, now)
+    }
+
+    /// Sets the least tip in wei that the pool takes, and drops what offers less.
+    pub fn set_price_limit(&self, wei: u128) {
+        self.shared.pool.set_price_limit(wei);
+        self.shared.publish_dropped(self.shared.pool.take_dropped());
     }
 
     /// Drops what has waited in the pool for too long. `now` is the clock in seconds.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {SaleOrder} from "../src/SaleOrder.sol";
+import {SaleOrder} from "../SaleOrder.sol";
 
 /// @title A seller that is a contract and misbehaves when it is paid.
 contract StubbornSeller {

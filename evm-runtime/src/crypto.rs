@@ -26,6 +26,7 @@ pub fn install() {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use alloy_primitives::{B256, hex};
     use revm::precompile::Crypto as _;

@@ -18,7 +18,8 @@ pub type Evm<DB> = MainnetEvm<MainnetContext<DB>>;
 /// Half of the order of secp256k1: a greater `s` is refused (EIP-2).
 const SIGNATURE_S_MAX: U256 = uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
 
-/// The most blobs of one transaction: the block's target doubled in Cancun (EIP-4844), nine in Prague (EIP-7691), six from Osaka on (EIP-7594).
+/// The most blobs of one transaction: the block's target doubled in Cancun (EIP-4844), nine in Prague
+/// (EIP-7691), six from Osaka on (EIP-7594).
 const BLOBS_MAX_CANCUN: u64 = 6;
 const BLOBS_MAX_PRAGUE: u64 = 9;
 const BLOBS_MAX_OSAKA: u64 = 6;
@@ -57,7 +58,7 @@ pub fn cfg_env(spec: &ChainSpec, fork: Fork) -> CfgEnv {
 }
 
 /// Returns what the opcodes of a block see. The seal's `mixHash` is PREVRANDAO from Paris on.
-pub fn block_env(_spec: &ChainSpec, fork: Fork, header: &Header) -> BlockEnv {
+pub fn block_env(fork: Fork, header: &Header) -> BlockEnv {
     let blob_excess_gas_and_price = (fork >= Fork::Cancun)
         .then(|| BlobExcessGasAndPrice::new(header.excess_blob_gas.unwrap_or_default(), blob_fee_fraction(fork)));
     BlockEnv {
@@ -94,7 +95,8 @@ pub fn tx_env(tx: &Transaction, sender: Address) -> TxEnv {
     }
 }
 
-/// Recovers who signed an authorization; one whose signature gives nobody stays in the list, and is paid for, without effect (EIP-7702).
+/// Recovers who signed an authorization; one whose signature gives nobody stays in the list and is paid for,
+/// without effect (EIP-7702).
 pub fn recover_authority(signed: &SignedAuthorization) -> RecoveredAuthorization {
     let authority = match signed.signature() {
         Ok(signature) if signature.s() <= SIGNATURE_S_MAX => {
@@ -108,7 +110,7 @@ pub fn recover_authority(signed: &SignedAuthorization) -> RecoveredAuthorization
 
 /// Builds the EVM that executes the block of `header` over `db`.
 pub fn evm<DB: Database>(spec: &ChainSpec, fork: Fork, header: &Header, db: DB) -> Evm<DB> {
-    evm_with(cfg_env(spec, fork), block_env(spec, fork, header), db)
+    evm_with(cfg_env(spec, fork), block_env(fork, header), db)
 }
 
 /// Builds an EVM over `db` from its parts.
@@ -131,5 +133,95 @@ fn blob_fee_fraction(fork: Fork) -> u64 {
         eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE
     } else {
         eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use alloy_consensus::{SignableTransaction, TxEip7702};
+    use alloy_eips::eip7702::Authorization;
+    use consensus::spec::ForkSchedule;
+    use consensus::{DifficultyRule, EmptyBlocks, FeeRules, PowRules};
+    use revm::context_interface::Cfg;
+
+    use super::*;
+
+    fn spec(contract_size_limit: Option<usize>) -> ChainSpec {
+        ChainSpec {
+            chain_id: 4242,
+            forks: ForkSchedule::only(Fork::NEWEST),
+            pow: PowRules {
+                difficulty: DifficultyRule::Fixed(U256::from(1)),
+                empty_blocks: EmptyBlocks::Always,
+                block_reward: U256::ZERO,
+                authorized_miners: Default::default(),
+                safe_depth: 0,
+                finality_depth: 0,
+            },
+            fees: FeeRules::default(),
+            contract_size_limit,
+        }
+    }
+
+    #[test]
+    fn forks_follow_each_other_in_the_evm_too() {
+        assert!(Fork::ALL.iter().map(|fork| spec_id(*fork)).is_sorted());
+        assert_eq!(spec_id(Fork::Frontier), SpecId::FRONTIER);
+        assert_eq!(spec_id(Fork::NEWEST), SpecId::OSAKA);
+    }
+
+    #[test]
+    fn a_block_has_what_its_fork_has() {
+        let header = Header {
+            number: 7,
+            timestamp: 8,
+            gas_limit: 9,
+            difficulty: U256::from(10),
+            mix_hash: B256::repeat_byte(11),
+            base_fee_per_gas: None,
+            ..Header::default()
+        };
+        for (fork, random, blob) in [
+            (Fork::GrayGlacier, None, None),
+            (Fork::Paris, Some(header.mix_hash), None),
+            (Fork::Shanghai, Some(header.mix_hash), None),
+            (Fork::Cancun, Some(header.mix_hash), Some(1)),
+            (Fork::Osaka, Some(header.mix_hash), Some(1)),
+        ] {
+            let block = block_env(fork, &header);
+            assert_eq!(block.prevrandao, random, "{fork:?}");
+            assert_eq!(block.blob_excess_gas_and_price.map(|blob| blob.blob_gasprice), blob, "{fork:?}");
+            assert_eq!((block.difficulty, block.basefee), (U256::from(10), 0), "{fork:?}");
+        }
+    }
+
+    #[test]
+    fn the_chain_sets_id_and_code_size() {
+        for (limit, code, init_code) in [(None, 24_576, 49_152), (Some(100_000), 100_000, 200_000)] {
+            let cfg = cfg_env(&spec(limit), Fork::NEWEST);
+            assert_eq!((cfg.chain_id, cfg.max_code_size(), cfg.max_initcode_size()), (4242, code, init_code));
+        }
+    }
+
+    #[test]
+    fn an_authorization_without_a_proper_signature_has_nobody() {
+        let key = consensus::crypto::secret_key([9; 32]).unwrap();
+        let inner = Authorization { chain_id: U256::from(4242), address: Address::repeat_byte(1), nonce: 3 };
+        let signature = consensus::crypto::sign(&key, inner.signature_hash());
+        let (r, s, odd) = (signature.r(), signature.s(), u8::from(signature.v()));
+        let order = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
+        let list: Vec<_> = [(odd, r, s), (1 - odd, r, order - s), (2, r, s), (odd, U256::ZERO, s)]
+            .into_iter()
+            .map(|(parity, r, s)| SignedAuthorization::new_unchecked(inner.clone(), parity, r, s))
+            .collect();
+        let tx = TxEip7702 { chain_id: 4242, gas_limit: 1, authorization_list: list, ..TxEip7702::default() };
+        let signed: Transaction = tx.into_signed(signature).into();
+        let env = tx_env(&signed, Address::repeat_byte(2));
+        let authorities =
+            env.authorization_list.iter().map(|entry| entry.as_ref().right().and_then(|one| one.authority()));
+        let signer = Some(consensus::crypto::address_of(&key));
+        assert_eq!(authorities.collect::<Vec<_>>(), [signer, None, None, None]);
+        assert_eq!((env.tx_type, env.caller, env.chain_id), (4, Address::repeat_byte(2), Some(4242)));
     }
 }

@@ -107,6 +107,7 @@ fn word(value: B256) -> Bytes {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use alloy_primitives::{U256, hex};
     use consensus::spec::ForkSchedule;

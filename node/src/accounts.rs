@@ -203,7 +203,9 @@ impl Passwords {
             Source::Pipe => read_piped()?,
         };
         match repeated {
-            Some(repeated) if repeated != password => Err(Fatal::key("the two passwords differ", "type the same one twice")),
+            Some(repeated) if repeated != password => {
+                Err(Fatal::key("the two passwords differ", "type the same one twice"))
+            }
             _ => Ok(password),
         }
     }
@@ -219,7 +221,10 @@ impl Passwords {
 
 fn read_lines(path: &Path) -> Result<VecDeque<Password>, Fatal> {
     let unreadable = |problem: &dyn std::fmt::Display| {
-        Fatal::key(format!("password file {}: {problem}", path.display()), "give a text file with one password per line")
+        Fatal::key(
+            format!("password file {}: {problem}", path.display()),
+            "give a text file with one password per line",
+        )
     };
     let mut text = Zeroizing::new(String::new());
     let file = File::open(path).map_err(|error| unreadable(&error))?;
@@ -292,7 +297,8 @@ mod tests {
     fn accounts_take_the_lines_of_the_password_file_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let keystore = Keystore::open(folder.path().join("keys"), KdfStrength::Light);
-        let accounts: Vec<_> = ["one", "two", "two"].map(|password| keystore.new_account(password).unwrap().address).into();
+        let accounts: Vec<_> =
+            ["one", "two", "two"].map(|password| keystore.new_account(password).unwrap().address).into();
         let file = folder.path().join("pw.txt");
         let config = |unlock: Vec<AccountRef>| AccountsConfig {
             unlock,

@@ -29,13 +29,8 @@ impl Datadir {
         create_private(&path).map_err(|error| Fatal::io(&path, &error))?;
         let lock_path = path.join(LOCK_FILE);
         let io_error = |error: std::io::Error| Fatal::io(&lock_path, &error);
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(io_error)?;
+        let mut lock =
+            File::options().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(io_error)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -132,13 +132,17 @@ impl Fatal {
                 "use the chain file that {0} was started with, choose another --datadir, or delete the old chain with `drawbridge removedb --datadir {0}`",
                 datadir.display()
             ),
-            Self::PortInUse { flag, .. } => format!("stop the program that listens there, or choose another one with {flag}"),
+            Self::PortInUse { flag, .. } => {
+                format!("stop the program that listens there, or choose another one with {flag}")
+            }
             Self::Internal { .. } => "this is a bug: report it with the log above; the chain on disk is whole".into(),
             Self::DatadirLocked { pid: Some(pid), .. } => {
                 format!("stop process {pid} first, or choose another --datadir")
             }
             Self::DatadirLocked { pid: None, .. } => "stop the other node first, or choose another --datadir".into(),
-            Self::Disk { .. } => "free space on the disk, or check it, and start again; no committed block is lost".into(),
+            Self::Disk { .. } => {
+                "free space on the disk, or check it, and start again; no committed block is lost".into()
+            }
             Self::DatabaseCorrupt { datadir, .. } => format!(
                 "run `drawbridge db verify --datadir {0}`; if that fails, `drawbridge removedb --datadir {0}` and import an export or synchronise again",
                 datadir.display()

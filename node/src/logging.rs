@@ -36,7 +36,8 @@ pub fn start(config: &LogConfig) -> Result<LogHandle, Fatal> {
     let (filter, handle) = reload::Layer::new(filter(config.verbosity));
     let is_terminal = io::stderr().is_terminal();
     let is_json = is_json(config.format, is_terminal);
-    let colored = is_colored(config.color, is_terminal, std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
+    let colored =
+        is_colored(config.color, is_terminal, std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
     let on_screen = lines(is_json, colored && !is_json, io::stderr);
     let in_file = match &config.file {
         Some(path) => {

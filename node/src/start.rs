@@ -84,7 +84,9 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
 /// Returns whether the command logs; the others print what was asked for and end.
 fn runs_long(command: &Command) -> bool {
     match command {
-        Command::Node(_) | Command::Init { .. } | Command::Export { .. } | Command::Import { .. } | Command::Db(_) => true,
+        Command::Node(_) | Command::Init { .. } | Command::Export { .. } | Command::Import { .. } | Command::Db(_) => {
+            true
+        }
         Command::Account(_)
         | Command::Genesis(_)
         | Command::Dumpgenesis(_)

@@ -78,7 +78,7 @@ impl Events {
                 }
             }
             // The node stops.
-            Fact::Failed(_) => {}
+            Fact::Failed(_) | Fact::JournalFailed { .. } => {}
             Fact::DroppedTransaction { hash, reason } => {
                 if events.dropped.receiver_count() > 0 {
                     let _ = events.dropped.send((*hash, reason.to_string()));

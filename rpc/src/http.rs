@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::Methods;
@@ -28,6 +28,7 @@ use tower::layer::util::{Identity, Stack};
 use crate::config::RpcLimits;
 use crate::dispatch::{CannotPush, Dispatcher, Door, DoorLayer};
 use crate::filters::IdSource;
+use crate::message::respond;
 use crate::session::Session;
 
 /// How long a connection may wait between requests, or take to send a request's headers (geth's idle timeout).
@@ -136,7 +137,7 @@ pub(crate) struct HttpSide {
     origins: Names,
     vhosts: Names,
     body_bytes: u32,
-    batch: BatchRequestConfig,
+    batch_items: usize,
 }
 
 impl HttpSide {
@@ -153,7 +154,7 @@ impl HttpSide {
             origins: Names::new(cors),
             vhosts: Names::new(vhosts),
             body_bytes: limits.body_bytes,
-            batch: batch_config(limits),
+            batch_items: limits.batch_items,
         }
     }
 
@@ -176,7 +177,10 @@ impl HttpSide {
     }
 
     async fn answer_post(&self, request: Request<Incoming>) -> Response<HttpBody> {
-        let (parts, body) = request.into_parts();
+        if !jsonrpsee_http::content_type_is_json(&request) {
+            return jsonrpsee_http::response::unsupported_content_type();
+        }
+        let body = request.into_body();
         let most = usize::try_from(self.body_bytes).unwrap_or(usize::MAX);
         if body.size_hint().lower() > u64::from(self.body_bytes) {
             return jsonrpsee_http::response::too_large(self.body_bytes);
@@ -189,8 +193,11 @@ impl HttpSide {
             Ok(Err(_)) => return plain(StatusCode::BAD_REQUEST, "the body cannot be read\n"),
             Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
         };
-        let request = Request::from_parts(parts, Full::new(body));
-        jsonrpsee_http::call_with_service(request, self.batch, self.body_bytes, self.door.clone()).await
+        let response = respond(&self.door, &body, self.batch_items).await;
+        if response.is_notification() {
+            return Response::new(HttpBody::empty());
+        }
+        jsonrpsee_http::response::from_method_response(response)
     }
 
     /// Tells a browser what it may ask.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jsonrpsee::Methods;
-use jsonrpsee::core::middleware::{Batch, BatchEntry, BatchEntryErr, Request, RpcServiceT};
+use jsonrpsee::core::middleware::Request;
 use jsonrpsee::server::{
     BoundedSubscriptions, ConnectionId, MethodCallback, MethodResponse, MethodSink, StopHandle, SubscriptionState,
 };
-use jsonrpsee::types::{ErrorObjectOwned, Id, InvalidRequest, Params};
+use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -23,6 +23,7 @@ use crate::dispatch::{Dispatcher, Door, Subscribing};
 use crate::errors::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use crate::filters::IdSource;
 use crate::http::HexIds;
+use crate::message::respond;
 use crate::session::Session;
 
 /// How many answers and notifications may wait for a client to read them.
@@ -195,45 +196,6 @@ async fn finish_writing(outgoing: &mpsc::Sender<Box<RawValue>>) {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), all).await;
 }
 
-/// Answers one JSON value: a request, a notification, or a batch of them.
-async fn respond(door: &Door<IpcSubscriptions>, message: &[u8], batch_items: usize) -> MethodResponse {
-    if message.first() == Some(&b'[') {
-        let Ok(entries) = serde_json::from_slice::<Vec<&RawValue>>(message) else { return parse_error() };
-        if entries.len() > batch_items {
-            return MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::batch_too_large()));
-        }
-        let entries = entries
-            .into_iter()
-            .map(|entry| read_entry(entry.get().as_bytes()).map_err(|id| BatchEntryErr::new(id, invalid_request())));
-        return door.batch(Batch::from(entries.collect())).await;
-    }
-    match read_entry(message) {
-        Ok(BatchEntry::Call(request)) => door.call(request).await,
-        Ok(BatchEntry::Notification(notification)) => door.notification(notification).await,
-        Err(_) if serde_json::from_slice::<&RawValue>(message).is_err() => parse_error(),
-        Err(id) => MethodResponse::error(id, invalid_request()),
-    }
-}
-
-/// Reads a request or a notification; what is neither gives its id.
-fn read_entry(text: &[u8]) -> Result<BatchEntry<'_>, Id<'_>> {
-    if let Ok(request) = serde_json::from_slice::<Request<'_>>(text) {
-        return Ok(BatchEntry::Call(request));
-    }
-    if let Ok(notification) = serde_json::from_slice(text) {
-        return Ok(BatchEntry::Notification(notification));
-    }
-    Err(serde_json::from_slice::<InvalidRequest<'_>>(text).map_or(Id::Null, |invalid| invalid.id))
-}
-
-fn parse_error() -> MethodResponse {
-    MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::new(PARSE_ERROR, "parse error")))
-}
-
-fn invalid_request() -> ErrorObjectOwned {
-    RpcError::new(INVALID_REQUEST, "invalid request").into()
-}
-
 /// Subscriptions of one connection.
 #[derive(Clone)]
 struct IpcSubscriptions {
@@ -376,7 +338,7 @@ mod tests {
             for chunk in chunks {
                 framer.feed(&chunk);
                 while let Ok(Some(value)) = framer.next() {
-                    let _ = read_entry(&value);
+                    let _ = crate::message::read_entry(&value);
                 }
             }
         }

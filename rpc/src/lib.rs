@@ -14,6 +14,7 @@ mod events;
 mod filters;
 mod http;
 mod ipc;
+mod message;
 mod methods;
 mod miner;
 mod net;

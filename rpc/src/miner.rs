@@ -42,7 +42,7 @@ pub(crate) fn set_gas_price(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let price = u128::try_from(call.required::<U256>()?);
     let price = price.map_err(|_| RpcError::invalid_argument(0, "more than 128 bits"))?;
     api.services.miner.set_gas_price(price);
-    api.pool().set_price_limit(price);
+    api.services.ledger.set_price_limit(price);
     *api.price_limit_wei.lock() = price;
     reply(&true)
 }

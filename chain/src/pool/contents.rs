@@ -64,6 +64,8 @@ pub(super) struct Contents {
     pub(super) head: Option<(u64, Fork)>,
     /// The next nonces of the senders in the newest blocks: a reader of an older state does not know them.
     pub(super) mined: AddressMap<u64>,
+    /// Senders that added something by an older state than the pool's: the next head reads them again.
+    pub(super) doubtful: AddressSet,
     /// Dropped, and not yet told to anybody.
     pub(super) unreported: Vec<(B256, DropReason)>,
 }
@@ -80,6 +82,7 @@ impl Contents {
             sequence: 0,
             head: None,
             mined: AddressMap::default(),
+            doubtful: AddressSet::default(),
             unreported: Vec::new(),
         }
     }
@@ -98,13 +101,21 @@ impl Contents {
     }
 
     /// Gives the candidate a place. On success, what it drove out is in `unreported`; on failure nothing has changed.
-    pub(super) fn admit(&mut self, candidate: Candidate) -> Result<(), PoolError> {
+    pub(super) fn admit(&mut self, mut candidate: Candidate) -> Result<(), PoolError> {
         let (hash, sender) = (candidate.transaction.hash(), candidate.transaction.sender());
         if self.by_hash.contains_key(&hash) {
             return Err(PoolError::AlreadyKnown);
         }
+        let is_outdated = self.head.is_some_and(|(number, _)| candidate.seen_at < number);
+        if is_outdated {
+            let mined = self.mined.get(&sender).copied().unwrap_or(0);
+            candidate.facts.nonce = candidate.facts.nonce.max(mined);
+        }
         self.note_facts(sender, &candidate);
         self.check(&candidate)?;
+        if is_outdated {
+            self.doubtful.insert(sender);
+        }
         let Candidate { transaction, admission, facts, base_fee, now, .. } = candidate;
         let origin = match admission {
             Admission::Submitted(origin) => origin,
@@ -160,10 +171,8 @@ impl Contents {
             return Err(PoolError::Underpriced { tip_wei, minimum_wei });
         }
         let account = self.accounts.get(&sender).map(Arc::as_ref);
-        let is_outdated = self.head.is_some_and(|(number, _)| candidate.seen_at < number);
-        let mined = self.mined.get(&sender).copied().filter(|_| is_outdated).unwrap_or(0);
         let known = account.map_or(0, |account| account.facts().nonce);
-        let (next, tx) = (facts.nonce.max(mined).max(known), transaction.nonce());
+        let (next, tx) = (facts.nonce.max(known), transaction.nonce());
         if tx < next {
             return Err(PoolError::NonceTooLow { next, tx });
         }

@@ -61,6 +61,7 @@ impl Contents {
         let fork_before = self.head.replace((head.number, head.fork)).map(|(_, fork)| fork);
         let hashes = self.note_mined(mined);
         let mut touched: Vec<Address> = self.mined.keys().copied().collect();
+        touched.extend(self.doubtful.drain());
         touched
             .extend(returned.iter().flat_map(|transaction| [Some(transaction.sender()), transaction.to()]).flatten());
         touched.retain(|address| self.accounts.contains_key(address));

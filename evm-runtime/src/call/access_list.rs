@@ -103,8 +103,10 @@ impl Collector {
     }
 
     fn into_list(self) -> AccessList {
-        let item =
-            |(address, slots): (Address, BTreeSet<B256>)| AccessListItem { address, storage_keys: slots.into_iter().collect() };
+        let item = |(address, slots): (Address, BTreeSet<B256>)| AccessListItem {
+            address,
+            storage_keys: slots.into_iter().collect(),
+        };
         AccessList(self.touched.into_iter().map(item).collect())
     }
 }

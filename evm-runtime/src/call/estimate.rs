@@ -42,7 +42,8 @@ where
 {
     let mut simulation = Simulation::new(context, request, state_overrides, block_overrides)?;
     let cap = highest_limit(context, request, block_overrides, &mut simulation)?;
-    if is_plain_transfer(&mut simulation)? && matches!(attempt(&mut simulation, TRANSFER_GAS), Ok(Attempt::Succeeds(_))) {
+    if is_plain_transfer(&mut simulation)? && matches!(attempt(&mut simulation, TRANSFER_GAS), Ok(Attempt::Succeeds(_)))
+    {
         return Ok(Estimate::Gas(TRANSFER_GAS));
     }
     let gas = match attempt(&mut simulation, cap)? {

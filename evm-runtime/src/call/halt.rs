@@ -24,8 +24,7 @@ pub(crate) struct LastStep {
 
 impl<C, T: InterpreterTypes> Inspector<C, T> for LastStep {
     fn step(&mut self, interpreter: &mut Interpreter<T>, _context: &mut C) {
-        *self =
-            Self { opcode: interpreter.bytecode.opcode(), stack_len: interpreter.stack.len(), returned: false };
+        *self = Self { opcode: interpreter.bytecode.opcode(), stack_len: interpreter.stack.len(), returned: false };
     }
 
     fn step_end(&mut self, interpreter: &mut Interpreter<T>, _context: &mut C) {

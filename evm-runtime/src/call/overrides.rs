@@ -32,8 +32,7 @@ where
     info.nonce = overrides.nonce.unwrap_or(info.nonce);
     if let Some(code) = &overrides.code {
         // Bytes that begin like a delegation (EIP-7702) without being one run as plain code.
-        let code =
-            Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code.clone()));
+        let code = Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code.clone()));
         info.code_hash = code.hash_slow();
         info.code = Some(code);
     }

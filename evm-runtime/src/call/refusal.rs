@@ -68,7 +68,10 @@ mod tests {
         let block = BlockEnv { basefee: 7, ..BlockEnv::default() };
         for (refusal, expected) in [
             (
-                InvalidTransaction::LackOfFundForMaxFee { fee: Box::new(U256::from(9)), balance: Box::new(U256::from(8)) },
+                InvalidTransaction::LackOfFundForMaxFee {
+                    fee: Box::new(U256::from(9)),
+                    balance: Box::new(U256::from(8)),
+                },
                 format!("insufficient funds for gas * price + value: address {a} have 8 want 9"),
             ),
             (

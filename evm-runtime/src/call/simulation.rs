@@ -14,9 +14,7 @@ use revm::database::CacheDB;
 use revm::handler::{MainBuilder, MainContext, MainnetEvm};
 use revm::interpreter::instructions::{contract, control};
 use revm::interpreter::interpreter::EthInterpreter;
-use revm::interpreter::{
-    Instruction, InstructionContext, InstructionExecResult, InstructionResult, InterpreterTypes,
-};
+use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult, InstructionResult, InterpreterTypes};
 use revm::{Context, Database, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, Journal};
 
 use super::halt::{self, LastStep};
@@ -116,7 +114,7 @@ where
         let number = block_overrides.number.unwrap_or(context.header.number);
         let timestamp = block_overrides.timestamp.unwrap_or(context.header.timestamp);
         let fork = context.spec.fork_at(number, timestamp);
-        let mut block = environment::block_env(context.spec, fork, context.header);
+        let mut block = environment::block_env(fork, context.header);
         overrides::apply_to_block(&mut db, &mut block, block_overrides);
 
         let mut cfg = environment::cfg_env(context.spec, fork);
@@ -212,10 +210,9 @@ fn tx_env(request: &CallRequest, fork: Fork, chain_id: u64) -> Result<TxEnv, Cal
         return Err(CallError::Invalid(format!("{rule} (sender {sender})")));
     }
     let (gas_price, priority_fee) = match request.gas_price {
-        None if dynamic_fee && fork >= Fork::London => (
-            request.max_fee_per_gas.unwrap_or_default(),
-            Some(request.max_priority_fee_per_gas.unwrap_or_default()),
-        ),
+        None if dynamic_fee && fork >= Fork::London => {
+            (request.max_fee_per_gas.unwrap_or_default(), Some(request.max_priority_fee_per_gas.unwrap_or_default()))
+        }
         // A legacy price is cap and tip at once.
         price => (price.unwrap_or_default(), authorizations.map(|_| price.unwrap_or_default())),
     };
@@ -244,10 +241,8 @@ fn tx_env(request: &CallRequest, fork: Fork, chain_id: u64) -> Result<TxEnv, Cal
 
 /// Says whether a unit of gas costs the sender nothing at this base fee.
 fn pays_nothing(tx: &TxEnv, base_fee: u64) -> bool {
-    match tx.gas_priority_fee {
-        Some(tip) => tip.saturating_add(base_fee.into()).min(tx.gas_price) == 0 || (tx.gas_price == 0 && tip == 0),
-        None => tx.gas_price == 0,
-    }
+    let price = tx.gas_priority_fee.map_or(tx.gas_price, |tip| tip.saturating_add(base_fee.into()).min(tx.gas_price));
+    price == 0
 }
 
 fn is_out_of_gas(reason: &HaltReason) -> bool {
@@ -286,16 +281,12 @@ fn look_at_cancellation<'a, DB: Database, I>(evm: &mut MainnetEvm<Host<'a, DB>, 
     }
 }
 
-fn jump<T: InterpreterTypes, DB: Database>(
-    context: InstructionContext<'_, Host<'_, DB>, T>,
-) -> InstructionExecResult {
+fn jump<T: InterpreterTypes, DB: Database>(context: InstructionContext<'_, Host<'_, DB>, T>) -> InstructionExecResult {
     go_on(context.host)?;
     control::jump(context)
 }
 
-fn jumpi<T: InterpreterTypes, DB: Database>(
-    context: InstructionContext<'_, Host<'_, DB>, T>,
-) -> InstructionExecResult {
+fn jumpi<T: InterpreterTypes, DB: Database>(context: InstructionContext<'_, Host<'_, DB>, T>) -> InstructionExecResult {
     go_on(context.host)?;
     control::jumpi(context)
 }

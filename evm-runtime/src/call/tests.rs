@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -204,7 +206,10 @@ fn refusals_speak_geths_words() {
                 50_000_000,
             ),
         ),
-        (CallRequest { gas: Some(20_999), ..base() }, supplied("intrinsic gas too low: have 20999, want 21000".into(), 20_999)),
+        (
+            CallRequest { gas: Some(20_999), ..base() },
+            supplied("intrinsic gas too low: have 20999, want 21000".into(), 20_999),
+        ),
         (
             CallRequest { gas_price: Some(999), gas: Some(21_000), ..base() },
             supplied(
@@ -276,7 +281,11 @@ fn halts_speak_geths_words() {
         (Fork::Osaka, &hex!("5f56")[..], "invalid jump destination"),
         (Fork::Osaka, &hex!("60015f5f3e")[..], "return data out of bounds"),
         (Fork::Osaka, &hex!("5b5f56")[..], "out of gas"),
-        (Fork::Osaka, &hex!("7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff51")[..], "gas uint64 overflow"),
+        (
+            Fork::Osaka,
+            &hex!("7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff51")[..],
+            "gas uint64 overflow",
+        ),
     ] {
         let world = world(fork, code);
         let request = CallRequest { gas: Some(1_000_000), ..to(CODE) };
@@ -351,7 +360,8 @@ fn an_overridden_account_need_not_exist() {
 #[test]
 fn state_and_state_diff_exclude_each_other() {
     let mut world = world(Fork::Osaka, &[]);
-    let both = AccountOverride { state: Some(BTreeMap::new()), state_diff: Some(BTreeMap::new()), ..Default::default() };
+    let both =
+        AccountOverride { state: Some(BTreeMap::new()), state_diff: Some(BTreeMap::new()), ..Default::default() };
     world.state_overrides.insert(CODE, both);
     assert_eq!(invalid(world.call(&to(CODE))), format!("account {CODE} has both 'state' and 'stateDiff'"));
 }

@@ -15,11 +15,11 @@ use serde::Deserialize;
 const BASE_FEE_DEFAULT: u64 = 10;
 
 #[derive(Deserialize)]
-pub struct Test {
+pub(crate) struct Test {
     env: BTreeMap<String, String>,
     pre: BTreeMap<Address, Account>,
     transaction: TransactionParts,
-    pub post: BTreeMap<String, Vec<Case>>,
+    pub(crate) post: BTreeMap<String, Vec<Case>>,
 }
 
 #[derive(Deserialize)]
@@ -68,11 +68,11 @@ struct AuthorizationParts {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Case {
-    pub hash: B256,
-    pub logs: B256,
+pub(crate) struct Case {
+    pub(crate) hash: B256,
+    pub(crate) logs: B256,
     indexes: Indexes,
-    pub expect_exception: Option<String>,
+    pub(crate) expect_exception: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +92,7 @@ fn number<T: TryFrom<U256>>(text: &str) -> Option<T> {
 }
 
 impl Test {
-    pub fn alloc(&self) -> BTreeMap<Address, GenesisAccount> {
+    pub(crate) fn alloc(&self) -> BTreeMap<Address, GenesisAccount> {
         let word = |text: &str| B256::from(number::<U256>(text).unwrap());
         let account = |account: &Account| GenesisAccount {
             balance: number(&account.balance).unwrap(),
@@ -104,7 +104,7 @@ impl Test {
     }
 
     /// Returns the block of the transaction, with the fields of all forks; [`header_at`] takes away what a fork does not know.
-    pub fn header(&self) -> Header {
+    pub(crate) fn header(&self) -> Header {
         let env = |name: &str| self.env.get(name).map(String::as_str);
         let small = |name: &str| env(name).and_then(number::<U256>).map(|value| value.saturating_to::<u64>());
         let difficulty = env("currentDifficulty").and_then(number).unwrap_or_default();
@@ -122,7 +122,7 @@ impl Test {
     }
 
     /// Signs the transaction of `case`; `None` where its fields have no encoding at all.
-    pub fn transaction(&self, case: &Case) -> Option<RecoveredTransaction> {
+    pub(crate) fn transaction(&self, case: &Case) -> Option<RecoveredTransaction> {
         let parts = &self.transaction;
         let to = if parts.to.is_empty() { TxKind::Create } else { TxKind::Call(parts.to.parse().unwrap()) };
         let wanted = Wanted {
@@ -151,7 +151,8 @@ struct Wanted {
 impl TransactionParts {
     fn access_list(&self, index: usize) -> Option<AccessList> {
         let items = self.access_lists.as_ref()?.get(index)?.as_ref()?;
-        let item = |part: &AccessListPart| AccessListItem { address: part.address, storage_keys: part.storage_keys.clone() };
+        let item =
+            |part: &AccessListPart| AccessListItem { address: part.address, storage_keys: part.storage_keys.clone() };
         Some(AccessList(items.iter().map(item).collect()))
     }
 
@@ -160,7 +161,9 @@ impl TransactionParts {
         let Some(max_fee) = &self.max_fee_per_gas else {
             let gas_price = number(self.gas_price.as_ref()?)?;
             return Some(match access_list {
-                Some(access_list) => self.signed(TxEip2930 { chain_id: 1, nonce, gas_price, gas_limit, to, value, access_list, input }),
+                Some(access_list) => {
+                    self.signed(TxEip2930 { chain_id: 1, nonce, gas_price, gas_limit, to, value, access_list, input })
+                }
                 None => self.signed(TxLegacy { chain_id: None, nonce, gas_price, gas_limit, to, value, input }),
             });
         };
@@ -230,7 +233,7 @@ impl AuthorizationParts {
 }
 
 /// Takes away what the header of `fork` does not have.
-pub fn header_at(fork: Fork, mut header: Header) -> Header {
+pub(crate) fn header_at(fork: Fork, mut header: Header) -> Header {
     header.base_fee_per_gas = header.base_fee_per_gas.filter(|_| fork >= Fork::London);
     header.excess_blob_gas = header.excess_blob_gas.filter(|_| fork >= Fork::Cancun);
     header

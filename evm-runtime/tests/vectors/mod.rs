@@ -12,7 +12,7 @@ use std::{
 /// Looked for in the directory that the environment variable `DRAWBRIDGE_VECTORS` names, then in `../shared/conformance` beside the
 /// repository; an unpacked folder is taken before an archive. Archives are unpacked once, by the `tar` command, into the build
 /// directory.
-pub fn unpacked(archive: &str) -> Option<PathBuf> {
+pub(crate) fn unpacked(archive: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
     let places: Vec<PathBuf> =
         env::var_os("DRAWBRIDGE_VECTORS").map(PathBuf::from).into_iter().chain([beside]).collect();

@@ -66,13 +66,13 @@ pub struct StorageArgs {
     #[arg(long, value_name = "BLOCKS")]
     pub history: Option<u64>,
     /// archive is --history 0, full is --history 90000
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", hide_possible_values = true)]
     pub gcmode: Option<GcMode>,
     /// Memory for the database's caches, in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(8..=1_048_576))]
     pub cache: Option<u64>,
-    /// When commits reach the disk: every block, or at least once a second [default: second]
-    #[arg(long, value_name = "WHEN")]
+    /// When commits reach the disk: with every block, or at least every second: block or second [default: second]
+    #[arg(long, value_name = "WHEN", hide_possible_values = true)]
     pub fsync: Option<Fsync>,
 }
 

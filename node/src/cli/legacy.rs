@@ -263,9 +263,15 @@ mod tests {
             ("--rpc --rpcaddr localhost --rpcport 8545", "--http --http.addr localhost --http.port 8545"),
             ("--rpcapi=eth,db --rpccorsdomain=*", "--http.api=eth,db --http.corsdomain=*"),
             ("--rpc=false", "--http=false"),
-            ("--ws --wsaddr 0.0.0.0 --wsport 8546 --wsorigins *", "--ws --ws.addr 0.0.0.0 --ws.port 8546 --ws.origins *"),
+            (
+                "--ws --wsaddr 0.0.0.0 --wsport 8546 --wsorigins *",
+                "--ws --ws.addr 0.0.0.0 --ws.port 8546 --ws.origins *",
+            ),
             ("--gasprice 1 --targetgaslimit 9", "--miner.gasprice 1 --miner.gaslimit 9"),
-            ("--minerthreads=2 --etherbase 0xab --extradata x", "--miner.threads=2 --miner.etherbase 0xab --miner.extradata x"),
+            (
+                "--minerthreads=2 --etherbase 0xab --extradata x",
+                "--miner.threads=2 --miner.etherbase 0xab --miner.extradata x",
+            ),
             ("-unlock 0 -mine", "--unlock 0 --mine"),
             ("-rpcport=1", "--http.port=1"),
             ("--nousb --snapshot=false --ethash.dagdir /d --ethash.cachesinmem=2 --mine", "--mine"),

@@ -39,7 +39,6 @@ Exit codes are listed in docs/exit-codes.md.";
     long_about = "A private, Ethereum-compatible, proof-of-work chain.\nWithout a command it runs a node.",
     after_help = EXAMPLES,
     args_override_self = true,
-    subcommand_precedence_over_arg = true,
     disable_help_subcommand = true,
     max_term_width = 120
 )]
@@ -170,8 +169,10 @@ pub enum AccountCommand {
         place: KeyPlaceArgs,
     },
     /// Change the password of accounts, and write their files in the current format
-    #[command(after_help = "Example:\n  drawbridge account update --datadir node 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\n\n\
-        With --password the first line of the file is the old password and the second the new one.")]
+    #[command(
+        after_help = "Example:\n  drawbridge account update --datadir node 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\n\n\
+        With --password the first line of the file is the old password and the second the new one."
+    )]
     Update {
         /// Accounts: addresses, or places in the list
         #[arg(required = true)]
@@ -205,7 +206,9 @@ pub enum GenesisCommand {
 #[derive(Subcommand, Clone, Debug)]
 pub enum ConfigCommand {
     /// Print every setting with its origin: flag, environment, file or default
-    #[command(after_help = "Example:\n  drawbridge config print --http --mine > node.toml\n  drawbridge --config node.toml")]
+    #[command(
+        after_help = "Example:\n  drawbridge config print --http --mine > node.toml\n  drawbridge --config node.toml"
+    )]
     Print(Box<NodeArgs>),
 }
 
@@ -255,7 +258,9 @@ pub fn command() -> clap::Command {
 
 /// Returns the definition of the node's flags alone.
 pub fn node_flags() -> clap::Command {
-    with_switches(NodeArgs::augment_args(clap::Command::new("drawbridge").no_binary_name(true).args_override_self(true)))
+    with_switches(NodeArgs::augment_args(
+        clap::Command::new("drawbridge").no_binary_name(true).args_override_self(true),
+    ))
 }
 
 /// Reads a command line, program name first, in today's names.

@@ -4,7 +4,9 @@
 use super::*;
 
 fn typed(line: &str) -> Result<Cli, String> {
-    parse(line.split_whitespace().map(OsString::from).collect()).map(|typed| typed.cli).map_err(|error| error.to_string())
+    parse(line.split_whitespace().map(OsString::from).collect())
+        .map(|typed| typed.cli)
+        .map_err(|error| error.to_string())
 }
 
 #[test]
@@ -16,7 +18,16 @@ fn the_definition_is_consistent() {
 #[test]
 fn without_a_command_it_is_a_node() {
     assert!(typed("drawbridge --http").unwrap().command.is_none());
-    assert!(matches!(typed("drawbridge node --http").unwrap().command, Some(Command::Node(args)) if args.http.http == Some(true)));
+    assert!(
+        matches!(typed("drawbridge node --http").unwrap().command, Some(Command::Node(args)) if args.http.http == Some(true))
+    );
+}
+
+#[test]
+fn a_value_may_have_the_name_of_a_command() {
+    let typed = typed("drawbridge --datadir node --mine account list").unwrap();
+    assert_eq!(typed.node.data.datadir, Some("node".into()));
+    assert!(matches!(typed.command, Some(Command::Account(_))));
 }
 
 #[test]
@@ -70,7 +81,14 @@ fn values_out_of_range_are_refused_with_the_flag() {
 #[test]
 fn help_has_examples_and_every_flag_has_a_text() {
     let help = command().render_long_help().to_string();
-    for expected in ["drawbridge --dev", "JSON-RPC limits:", "Mining:", "Transaction pool:", "DRAWBRIDGE_HTTP_PORT", "[default: 8545]"] {
+    for expected in [
+        "drawbridge --dev",
+        "JSON-RPC limits:",
+        "Mining:",
+        "Transaction pool:",
+        "DRAWBRIDGE_HTTP_PORT",
+        "[default: 8545]",
+    ] {
         assert!(help.contains(expected), "{expected}\n{help}");
     }
     for arg in node_flags().get_arguments() {

@@ -20,7 +20,7 @@ pub struct MinerArgs {
     /// Account that is paid for blocks [default: the first account]
     #[arg(long = "miner.etherbase", value_name = "ADDRESS")]
     pub miner_etherbase: Option<AccountRef>,
-    /// Gas limit that the blocks move towards [default: 30000000]
+    /// Gas limit that the blocks move towards [default: 36000000]
     #[arg(long = "miner.gaslimit", value_name = "GAS")]
     pub miner_gaslimit: Option<u64>,
     /// The lowest tip of a transaction that this node mines, in wei [default: 0]

@@ -93,9 +93,9 @@ fn plain_key(text: &str) -> Option<SecretKey> {
 
 fn read_key_file(path: &Path) -> Result<Zeroizing<String>, Fatal> {
     let mut text = Zeroizing::new(String::new());
-    File::open(path)
-        .and_then(|file| file.take(KEY_FILE_SIZE_BYTES_MAX).read_to_string(&mut text))
-        .map_err(|error| Fatal::key(format!("{}: {error}", path.display()), "give a key file that this user may read"))?;
+    File::open(path).and_then(|file| file.take(KEY_FILE_SIZE_BYTES_MAX).read_to_string(&mut text)).map_err(
+        |error| Fatal::key(format!("{}: {error}", path.display()), "give a key file that this user may read"),
+    )?;
     Ok(text)
 }
 

@@ -66,7 +66,10 @@ fn check_together(config: &NodeConfig) -> Result<(), Fatal> {
     let (http, ws) = (&config.http, &config.ws);
     if http.enabled && ws.enabled && http.port == ws.port && http.port != 0 && http.host != ws.host {
         return Err(Fatal::config(
-            format!("port {} is to be served on two addresses: {} for HTTP, {} for WebSocket", http.port, http.host, ws.host),
+            format!(
+                "port {} is to be served on two addresses: {} for HTTP, {} for WebSocket",
+                http.port, http.host, ws.host
+            ),
             "give --http.addr and --ws.addr the same value, or choose another --ws.port",
         ));
     }

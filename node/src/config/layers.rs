@@ -169,7 +169,8 @@ fn file_settings(path: &Path, names: &BTreeMap<String, String>) -> Result<Settin
     if text.len() as u64 > CONFIG_SIZE_BYTES_MAX {
         return Err(unreadable(&format!("more than {CONFIG_SIZE_BYTES_MAX} bytes")));
     }
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| unreadable(&error.to_string().trim_end()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| unreadable(&error.to_string().trim_end()))?;
     let mut flat = BTreeMap::new();
     flatten("", table, &mut flat);
     let keys: BTreeMap<String, &String> = names.keys().map(|name| (key_of(name), name)).collect();
@@ -180,7 +181,8 @@ fn file_settings(path: &Path, names: &BTreeMap<String, String>) -> Result<Settin
             let hint = hint.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
             return Err(unreadable(&format!("there is no setting `{key}`{hint}")));
         };
-        let value = text_of(&value).ok_or_else(|| unreadable(&format!("{key}: neither text, number, switch nor list")))?;
+        let value =
+            text_of(&value).ok_or_else(|| unreadable(&format!("{key}: neither text, number, switch nor list")))?;
         check(name, &value).map_err(|problem| unreadable(&format!("{key}: {problem}")))?;
         settings.insert((*name).clone(), Given { value, origin: Origin::File });
     }
@@ -252,10 +254,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
 fn places(environment: &[(String, OsString)]) -> Places {
     let home = environment.iter().find(|(name, _)| name == "HOME").map(|(_, value)| PathBuf::from(value));
     let unique = format!("drawbridge-dev-{}-{:08x}", std::process::id(), rand::random::<u32>());
-    Places {
-        datadir: home.unwrap_or_default().join(".drawbridge"),
-        temporary: std::env::temp_dir().join(unique),
-    }
+    Places { datadir: home.unwrap_or_default().join(".drawbridge"), temporary: std::env::temp_dir().join(unique) }
 }
 
 #[cfg(test)]

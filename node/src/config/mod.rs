@@ -293,7 +293,7 @@ impl Default for MinerConfig {
             enabled: false,
             threads: 1,
             etherbase: None,
-            gas_limit: 30_000_000,
+            gas_limit: 36_000_000,
             tip_wei_min: 0,
             extra_data: Bytes::new(),
             order: MinerOrder::Arrival,

@@ -248,7 +248,7 @@ pub enum Color {
 pub enum GcMode {
     /// All of it.
     Archive,
-    /// The newest [`crate::config::FULL_HISTORY_BLOCKS`] blocks.
+    /// The newest 90,000 blocks.
     Full,
 }
 

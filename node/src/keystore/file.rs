@@ -50,7 +50,8 @@ impl EncryptedKey {
         if cipher != "aes-128-ctr" {
             return Err(invalid(format!("crypto.cipher: `{cipher}` is not aes-128-ctr")));
         }
-        let cipher_params = lower_case(crypto.get("cipherparams").cloned().unwrap_or(Value::Null), "crypto.cipherparams")?;
+        let cipher_params =
+            lower_case(crypto.get("cipherparams").cloned().unwrap_or(Value::Null), "crypto.cipherparams")?;
         let iv = hex_bytes(text(&cipher_params, "iv")?, "crypto.cipherparams.iv")?;
         let iv = padded(&iv).ok_or_else(|| invalid("crypto.cipherparams.iv: more than 16 bytes".into()))?;
         let ciphertext = hex_bytes(text(&crypto, "ciphertext")?, "crypto.ciphertext")?;
@@ -167,7 +168,10 @@ mod tests {
             let encrypted = EncryptedKey::parse(&encrypt(&key, password, KdfStrength::Light)).unwrap();
             assert_eq!(encrypted.address, Some(crypto::address_of(&key)));
             assert_eq!(encrypted.decrypt(password).unwrap(), key);
-            assert_eq!(encrypted.decrypt("another").unwrap_err().to_string(), "could not decrypt key with given password");
+            assert_eq!(
+                encrypted.decrypt("another").unwrap_err().to_string(),
+                "could not decrypt key with given password"
+            );
         }
     }
 

@@ -112,11 +112,15 @@ fn parse_scrypt(params: &Map<String, Value>, salt: Vec<u8>) -> Result<Kdf, Keyst
     let memory = r.saturating_mul(128).saturating_mul(n.saturating_add(p));
     if memory > SCRYPT_MEMORY_BYTES_MAX {
         let (asked, limit) = (memory >> 20, SCRYPT_MEMORY_BYTES_MAX >> 20);
-        return Err(invalid(format!("kdfparams: scrypt with n={n} r={r} p={p} takes {asked} MiB; the limit is {limit}")));
+        return Err(invalid(format!(
+            "kdfparams: scrypt with n={n} r={r} p={p} takes {asked} MiB; the limit is {limit}"
+        )));
     }
     let work = n.saturating_mul(r).saturating_mul(p);
     if work > SCRYPT_WORK_MAX {
-        return Err(invalid(format!("kdfparams: n·r·p is {work} with n={n} r={r} p={p}; the limit is {SCRYPT_WORK_MAX}")));
+        return Err(invalid(format!(
+            "kdfparams: n·r·p is {work} with n={n} r={r} p={p}; the limit is {SCRYPT_WORK_MAX}"
+        )));
     }
     let log_n = u8::try_from(n.trailing_zeros()).expect("a u64 has at most 64 zeros");
     let narrow = |value: u64| u32::try_from(value).map_err(|_| invalid(format!("kdfparams: {value} is too large")));
@@ -133,10 +137,7 @@ fn number(params: &Map<String, Value>, field: &str) -> Result<u64, KeystoreError
 }
 
 fn text<'a>(params: &'a Map<String, Value>, field: &str) -> Result<&'a str, KeystoreError> {
-    params
-        .get(field)
-        .and_then(Value::as_str)
-        .ok_or_else(|| invalid(format!("kdfparams.{field}: a text is missing")))
+    params.get(field).and_then(Value::as_str).ok_or_else(|| invalid(format!("kdfparams.{field}: a text is missing")))
 }
 
 fn invalid(problem: String) -> KeystoreError {
@@ -173,11 +174,15 @@ mod tests {
             let actual = scrypt(n, r, p);
             assert!(actual.contains(expected), "n={n} r={r} p={p}: {actual}");
         }
-        for (c, prf, expected) in [(0_u64, "hmac-sha256", "rounds"), (1 << 40, "hmac-sha256", "rounds"), (1, "md5", "prf")] {
+        for (c, prf, expected) in
+            [(0_u64, "hmac-sha256", "rounds"), (1 << 40, "hmac-sha256", "rounds"), (1, "md5", "prf")]
+        {
             let actual = parse("pbkdf2", json!({"dklen": 32, "c": c, "prf": prf, "salt": "00"})).unwrap_err();
             assert!(actual.contains(expected), "c={c} prf={prf}: {actual}");
         }
-        assert!(parse("scrypt", json!({"dklen": 16, "n": 2, "r": 8, "p": 1, "salt": "00"})).unwrap_err().contains("dklen"));
+        assert!(
+            parse("scrypt", json!({"dklen": 16, "n": 2, "r": 8, "p": 1, "salt": "00"})).unwrap_err().contains("dklen")
+        );
         assert!(parse("bcrypt", json!({"dklen": 32, "salt": "00"})).unwrap_err().contains("bcrypt"));
     }
 

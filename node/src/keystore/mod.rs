@@ -207,7 +207,8 @@ impl Keystore {
         let path = self.find(address)?.ok_or(KeystoreError::NoMatch)?;
         let mut key = self.decrypt(&path, address, password)?;
         // A time beyond what the clock can say is no limit.
-        key.expires = duration.and_then(|duration| (self.clock)().checked_add(duration)).map_or(Expiry::OnLock, Expiry::At);
+        key.expires =
+            duration.and_then(|duration| (self.clock)().checked_add(duration)).map_or(Expiry::OnLock, Expiry::At);
         let mut unlocked = self.unlocked.lock();
         self.forget_expired(&mut unlocked);
         match unlocked.get(&address).map(|known| known.expires) {

@@ -69,7 +69,8 @@ fn a_timed_unlock_ends_and_never_shortens_an_endless_one() {
 fn accounts_that_are_not_here_have_the_words_that_clients_match() {
     let (_folder, keystore) = keystore();
     let nobody = Address::repeat_byte(9);
-    let check = |actual: Result<(), KeystoreError>, expected: &str| assert_eq!(actual.unwrap_err().to_string(), expected);
+    let check =
+        |actual: Result<(), KeystoreError>, expected: &str| assert_eq!(actual.unwrap_err().to_string(), expected);
     check(keystore.unlock(nobody, "", None), "no key for given address or file");
     check(keystore.update(nobody, "", ""), "no key for given address or file");
     check(keystore.sign_hash(nobody, HASH).map(drop), "unknown account");

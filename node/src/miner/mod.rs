@@ -102,14 +102,8 @@ impl Miner {
         settings: Settings,
         clock: fn() -> u64,
     ) -> std::io::Result<Self> {
-        let state = State {
-            settings,
-            mining: false,
-            stopping: false,
-            events: 0,
-            job: None,
-            last_block: Instant::now(),
-        };
+        let state =
+            State { settings, mining: false, stopping: false, events: 0, job: None, last_block: Instant::now() };
         let shared = Arc::new(Shared {
             ledger,
             keystore,
@@ -192,7 +186,7 @@ impl Shared {
             (Fact::NewHead { .. } | Fact::Failed(_), _) => true,
             (Fact::NewTransaction(_), Some((_, kind))) => *kind == JobKind::Empty,
             (Fact::NewTransaction(_), None) => true,
-            (Fact::DroppedTransaction { .. }, _) => return,
+            (Fact::DroppedTransaction { .. } | Fact::JournalFailed { .. }, _) => return,
         };
         state.events = state.events.wrapping_add(1);
         if ends_search && let Some((job, _)) = &state.job {

@@ -19,7 +19,10 @@ use crate::exit::Fatal;
 pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
     if !config.data.database_dir().exists() {
         let cause = format!("there is no database in {}", config.data.dir.display());
-        return Err(Fatal::config(cause, "name the data directory by --datadir, or start a chain by `drawbridge init`"));
+        return Err(Fatal::config(
+            cause,
+            "name the data directory by --datadir, or start a chain by `drawbridge init`",
+        ));
     }
     let _datadir = Datadir::open(&config.data)?;
     let store = open_store(&config)?;
@@ -67,7 +70,13 @@ fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<
     say(out, &format!("state root        {}", check.state.root))?;
     let state = &check.state;
     say(out, &format!("blocks            {}\ntransactions      {}", check.blocks, check.transactions))?;
-    say(out, &format!("accounts          {}\nslots             {}\ncodes             {}", state.accounts, state.slots, state.codes))?;
+    say(
+        out,
+        &format!(
+            "accounts          {}\nslots             {}\ncodes             {}",
+            state.accounts, state.slots, state.codes
+        ),
+    )?;
     if check.problems.is_empty() {
         return say(out, "the database is whole");
     }

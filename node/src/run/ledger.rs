@@ -51,7 +51,10 @@ pub(super) fn open(config: &NodeConfig) -> Result<Opened, Fatal> {
     let store = open_store(config)?;
     let text = chain_file(config, &*store)?;
     let (genesis, warnings) = Genesis::parse(&text).map_err(|error| {
-        Fatal::config(format!("chain file: {error}"), "correct the field; `drawbridge genesis check FILE` checks a file")
+        Fatal::config(
+            format!("chain file: {error}"),
+            "correct the field; `drawbridge genesis check FILE` checks a file",
+        )
     })?;
     for warning in warnings {
         warn!("chain file: {warning}");

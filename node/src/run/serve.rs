@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
 use rpc::{RpcConfig, RpcHandle, ServeError, Services};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,8 +16,8 @@ use super::now_seconds;
 use super::signer::{KeystoreSigner, MinerSwitch};
 use crate::accounts::{dev_accounts, dev_banner, open_keystore, resolve, unlock_at_start};
 use crate::commands::version;
-use crate::config::NodeConfig;
 use crate::config::values::MinerOrder;
+use crate::config::{DevConfig, NodeConfig};
 use crate::exit::Fatal;
 use crate::keystore::Keystore;
 use crate::miner::{Miner, Pace, Settings};
@@ -146,6 +147,9 @@ fn log_facts(opened: &Opened, failed: watch::Sender<Option<ImportError>>) {
         }
         Fact::NewTransaction(tx) => debug!(hash = %tx.hash(), "new transaction"),
         Fact::DroppedTransaction { hash, reason } => info!(%hash, %reason, "dropped a transaction"),
+        Fact::JournalFailed { hash, problem } => {
+            warn!(%hash, %problem, "a local transaction is not in the journal: it would not survive a restart");
+        }
         Fact::Failed(problem) => {
             error!(%problem, "the ledger failed");
             // The node may have ended already.
@@ -156,9 +160,10 @@ fn log_facts(opened: &Opened, failed: watch::Sender<Option<ImportError>>) {
 
 fn miner_settings(config: &NodeConfig, keystore: &Keystore) -> Result<Settings, Fatal> {
     let miner = &config.miner;
-    let etherbase = match miner.etherbase {
-        Some(account) => Some(resolve(keystore, account)?),
-        None => keystore.accounts().first().copied(),
+    let etherbase = match (miner.etherbase, &config.dev) {
+        (Some(account), _) => Some(resolve(keystore, account)?),
+        (None, Some(dev)) => dev_etherbase(dev)?,
+        (None, None) => keystore.accounts().first().copied(),
     };
     let pace = match &config.dev {
         None => Pace::Chain,
@@ -179,6 +184,12 @@ fn miner_settings(config: &NodeConfig, keystore: &Keystore) -> Result<Settings, 
         recommit: miner.recommit,
         pace,
     })
+}
+
+/// Returns the account after the unlocked ones: fees that went to one of those would blur its balance.
+fn dev_etherbase(dev: &DevConfig) -> Result<Option<Address>, Fatal> {
+    let accounts = dev_accounts(&dev.mnemonic, dev.accounts.saturating_add(1))?;
+    Ok(accounts.last().map(|(address, _)| *address))
 }
 
 fn start_mining(miner: &Miner) -> Result<(), Fatal> {

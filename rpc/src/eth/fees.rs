@@ -30,10 +30,12 @@ const SAMPLE_PERCENTILE: usize = 60;
 /// Blocks fuller than this, in percent of their gas limit and on average, mean that transactions compete.
 const CONGESTED_PERCENT: u128 = 90;
 
-/// The next block's base fee and the suggested tip.
+/// The base fee and the suggested tip: the head's base fee while it falls, because calls and estimates run under it; else the
+/// next block's.
 pub(crate) fn gas_price(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
     let view = api.view();
-    let price = u128::from(base_fee(api, &view).unwrap_or(0)).saturating_add(suggested_tip(api, &view)?);
+    let base_fee = base_fee(api, &view).max(view.head().base_fee_per_gas).unwrap_or(0);
+    let price = u128::from(base_fee).saturating_add(suggested_tip(api, &view)?);
     reply(&U128::from(price))
 }
 

@@ -1,7 +1,7 @@
 //! How RocksDB is set up.
 
 use crate::Table;
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
 
 /// Says how a database is opened. The default fits a node of 150 MB resident memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Tuning {
         database.set_stats_persist_period_sec(0);
         Self {
             database,
-            cache: Cache::new_lru_cache(options.cache_bytes),
+            cache: Cache::new_hyper_clock_cache(options.cache_bytes, 0),
             write_buffer_bytes: options.write_buffer_bytes,
         }
     }
@@ -83,6 +83,12 @@ impl Tuning {
         blocks.set_block_size(if access == Access::Bulk { BULK_BLOCK_BYTES } else { ROW_BLOCK_BYTES });
         blocks.set_bloom_filter(BLOOM_BITS, false);
         blocks.set_whole_key_filtering(true);
+        // Indexes and filters are cut into blocks of their own. Whole, each is some hundred kilobytes, and a small cache would read them
+        // again and again.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_metadata_block_size(ROW_BLOCK_BYTES);
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_cache_index_and_filter_blocks(true);
         blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
@@ -95,10 +101,12 @@ impl Tuning {
         options.set_max_write_buffer_number(3);
         options.set_target_file_size_base(FILE_BYTES);
         options.set_max_bytes_for_level_base(LEVEL_BASE_BYTES);
+        // A trie node that is asked for is there, so that the last level needs no filter to say that it is not.
+        options.set_optimize_filters_for_hits(access == Access::Trie);
         options.set_compression_type(DBCompressionType::Lz4);
         // Hashes hardly compress, and the state is read all the time: there the fast codec stands on the last level too.
         options.set_bottommost_compression_type(match access {
-            Access::State => DBCompressionType::Lz4,
+            Access::State | Access::Trie => DBCompressionType::Lz4,
             Access::Rows | Access::Bulk => DBCompressionType::Zstd,
         });
         options
@@ -110,6 +118,8 @@ impl Tuning {
 enum Access {
     /// Small rows, read and overwritten at random by each block.
     State,
+    /// The same, and a row that is read is there.
+    Trie,
     /// Small rows, written once, read now and then.
     Rows,
     /// Large rows, written once.
@@ -118,7 +128,8 @@ enum Access {
 
 fn access(table: Table) -> Access {
     match table {
-        Table::Accounts | Table::Slots | Table::AccountTrie | Table::StorageTries => Access::State,
+        Table::Accounts | Table::Slots => Access::State,
+        Table::AccountTrie | Table::StorageTries => Access::Trie,
         Table::Bodies | Table::Receipts | Table::Code | Table::Changes => Access::Bulk,
         Table::Meta
         | Table::Headers

@@ -96,7 +96,7 @@ fn so_many_local_senders_are_remembered() {
         pool.add(cheap(stranger(number), 0, 0), TransactionOrigin::Local, &world, 0).unwrap();
     }
     assert_eq!(pool.clear(), LOCALS_MAX + 1);
-    let mut remote = |number| pool.add(cheap(stranger(number), 0, 0), TransactionOrigin::Remote, &world, 0).is_ok();
+    let remote = |number| pool.add(cheap(stranger(number), 0, 0), TransactionOrigin::Remote, &world, 0).is_ok();
     assert!(remote(0) && remote(count - 2) && !remote(count - 1));
 }
 

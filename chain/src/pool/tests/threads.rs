@@ -1,10 +1,13 @@
 //! Additions, blocks and snapshots from several threads at once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use parking_lot::RwLock;
+
 use super::support::{World, cheap, check, stranger};
-use crate::pool::{Pool, PoolConfig, PoolError, TransactionOrder, TransactionOrigin};
+use crate::pool::{Pool, PoolConfig, TransactionOrder, TransactionOrigin};
 
 #[test]
 fn nothing_is_lost_between_threads() {
@@ -15,22 +18,19 @@ fn nothing_is_lost_between_threads() {
     let pool = Pool::new(PoolConfig { journal, ..PoolConfig::default() });
     pool.journal.as_ref().unwrap().lock().appended_bytes_max = 50_000;
     let (accepted, mut mined) = (AtomicUsize::new(0), 0);
-    let mut world = World::default();
-    let first = world.clone();
+    let world = RwLock::new(Arc::new(World::default()));
     thread::scope(|scope| {
         let writers: Vec<_> = (0..SENDERS)
             .map(|sender| {
-                let (pool, world, accepted) = (&pool, &first, &accepted);
+                let (pool, world, accepted) = (&pool, &world, &accepted);
                 scope.spawn(move || {
                     for nonce in 0..EACH {
-                        // The state is the first one throughout, as that of a slow reader is.
-                        match pool.add(cheap(stranger(sender), nonce, 1), TransactionOrigin::Local, world, 0) {
-                            Ok(added) => {
-                                assert_eq!((added.dropped, added.journal_error), (vec![], None));
-                                accepted.fetch_add(1, Ordering::Relaxed);
-                            }
-                            Err(error) => assert!(matches!(error, PoolError::NonceTooLow { .. }), "{error}"),
-                        }
+                        // By the time of the addition the head may be another one.
+                        let state = world.read().clone();
+                        let transaction = cheap(stranger(sender), nonce, 1);
+                        let added = pool.add(transaction, TransactionOrigin::Local, &*state, 0).unwrap();
+                        assert_eq!((added.dropped, added.journal_error), (vec![], None));
+                        accepted.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             })
@@ -38,10 +38,16 @@ fn nothing_is_lost_between_threads() {
         while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
             let block: Vec<_> = pool.best(TransactionOrder::Arrival, Some(0), 0).take(50).collect();
             mined += block.len();
-            world.mine(&block);
-            assert_eq!(pool.on_new_head(&world, &mut block.iter(), Vec::new(), 0), vec![]);
+            let mut next = World::clone(&world.read());
+            next.mine(&block);
+            *world.write() = Arc::new(next);
+            let state = world.read().clone();
+            assert_eq!(pool.on_new_head(&*state, &mut block.iter(), Vec::new(), 0), vec![]);
         }
     });
+    // The next head reads again whoever added by an older state.
+    let state = world.into_inner();
+    assert_eq!(pool.on_new_head(&*state, &mut [].iter(), Vec::new(), 0), vec![]);
     check(&pool);
     assert_eq!(accepted.into_inner(), usize::try_from(SENDERS * EACH).unwrap());
     assert_eq!(mined + pool.status().pending, usize::try_from(SENDERS * EACH).unwrap());

@@ -1,0 +1,66 @@
+//! `measure`: the parts of the node by themselves, each printed with its target.
+
+#![allow(clippy::print_stdout, reason = "printing the figures is what this program is for")]
+
+mod import;
+mod single;
+mod sizes;
+
+use bench::Failure;
+use bench::recorded::Size;
+use clap::{Parser, ValueEnum};
+
+/// Measures import, state root, flat read, seal search and sender recovery.
+#[derive(Parser)]
+struct Flags {
+    /// What to measure; nothing is everything
+    #[arg(value_enum)]
+    what: Vec<What>,
+    /// Blocks of the recorded chain
+    #[arg(long, default_value_t = 50)]
+    blocks: usize,
+    /// ERC-20 transfers in each of them
+    #[arg(long, default_value_t = 500)]
+    transfers: usize,
+    /// Accounts that hold tokens
+    #[arg(long, default_value_t = 20_000)]
+    holders: usize,
+    /// How often import and execution are repeated
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// The largest state, in accounts
+    #[arg(long, default_value_t = 1_000_000)]
+    accounts: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Import of a recorded chain of ERC-20 transfers, beside revm alone in memory
+    Import,
+    /// State root and flat reads at growing sizes
+    State,
+    /// Seal search
+    Seal,
+    /// Sender recovery
+    Recover,
+}
+
+fn main() -> Result<(), Failure> {
+    let flags = Flags::parse();
+    evm_runtime::install_crypto();
+    let wanted = |what: What| flags.what.is_empty() || flags.what.contains(&what);
+    if wanted(What::Seal) {
+        single::seal();
+    }
+    if wanted(What::Recover) {
+        single::recover()?;
+    }
+    if wanted(What::Import) {
+        let size = Size { blocks: flags.blocks, transfers: flags.transfers, holders: flags.holders };
+        import::measure(size, flags.rounds)?;
+    }
+    if wanted(What::State) {
+        sizes::measure(flags.accounts)?;
+    }
+    Ok(())
+}

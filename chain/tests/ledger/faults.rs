@@ -1,0 +1,58 @@
+//! A store that fails at any write leaves the old or the new head, and a whole database.
+
+use std::sync::Arc;
+
+use consensus::RecoveredBlock;
+use storage::{Fault, FaultyStore, MemoryStore};
+
+use crate::world::*;
+
+/// Imports all blocks in order until one fails; returns the hash of the last head that was acknowledged.
+fn run(store: &Arc<FaultyStore<MemoryStore>>, file: &str, blocks: &[RecoveredBlock]) -> Option<alloy_primitives::B256> {
+    let (genesis, _) = consensus::Genesis::parse(file).unwrap();
+    let ledger = chain::Ledger::open(store.clone(), &genesis, file, Default::default()).ok()?;
+    let mut head = ledger.view().head().hash();
+    for block in blocks {
+        if ledger.import(block.clone(), NOW).is_err() {
+            break;
+        }
+        head = ledger.view().head().hash();
+    }
+    Some(head)
+}
+
+#[test]
+fn a_fault_at_any_write_leaves_the_old_or_the_new_head() {
+    let file = shanghai();
+    let trunk = random_chain(&file, &[], 11, 2);
+    let a = random_chain(&file, &trunk, 12, 2);
+    let b = random_chain(&file, &trunk, 13, 3);
+    let blocks: Vec<_> = [trunk, a, b].concat();
+    let smooth = Arc::new(FaultyStore::new(MemoryStore::new()));
+    let last = run(&smooth, &file, &blocks).unwrap();
+    assert_eq!(last, blocks.last().unwrap().hash());
+    let writes = smooth.writes();
+    assert!(writes >= 8, "{writes} writes");
+    for nth in 1..=writes {
+        for fault in [Fault::Before, Fault::After] {
+            let memory = MemoryStore::new();
+            let store = Arc::new(FaultyStore::new(memory.clone()));
+            store.fail_at(nth, fault);
+            let acknowledged = run(&store, &file, &blocks);
+            assert!(store.has_failed(), "write {nth}");
+            // What the disk holds is opened again, as after a crash.
+            let ledger = open(Arc::new(memory.clone()), &file);
+            let head = ledger.view().head().hash();
+            let genesis = ledger.view().genesis_hash();
+            assert_whole(&memory);
+            let position = |hash| blocks.iter().position(|block| block.hash() == hash);
+            let before = acknowledged.and_then(position);
+            let reached = position(head);
+            assert!(reached.is_some() || head == genesis, "write {nth}, {fault:?}: an unknown head");
+            assert!(reached >= before, "write {nth}, {fault:?}: {before:?} was acknowledged, {reached:?} is there");
+            import_all(&ledger, &blocks).unwrap();
+            assert_eq!(ledger.view().head().hash(), last, "write {nth}, {fault:?}: the import goes on");
+            assert_whole(&memory);
+        }
+    }
+}

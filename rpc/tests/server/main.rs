@@ -1,0 +1,11 @@
+//! The server from outside: over HTTP, WebSocket and the unix socket, on a real ledger in memory.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod accounts;
+mod calls;
+mod doors;
+mod logs;
+mod measure;
+mod node;
+mod pushed;
+mod transactions;

@@ -1,0 +1,101 @@
+//! Subscriptions over WebSocket.
+
+use alloy_primitives::{Address, B256, keccak256};
+use jsonrpsee_core::client::{ClientT, Subscription, SubscriptionClientT};
+use jsonrpsee_core::params::ArrayParams;
+use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
+use serde_json::{Value, json};
+
+use crate::node::{Chain, Node, account, transfer};
+
+/// Emits a log without data whose topic is the call's first word.
+const EMITS: &str = "5f355f5fa100";
+
+async fn connect(node: &Node) -> WsClient {
+    WsClientBuilder::default().build(format!("ws://{}", node.server.ws_addr.unwrap())).await.unwrap()
+}
+
+async fn subscribe(client: &WsClient, params: Value) -> Subscription<Value> {
+    let mut array = ArrayParams::new();
+    for param in params.as_array().unwrap() {
+        array.insert(param).unwrap();
+    }
+    client.subscribe("eth_subscribe", array, "eth_unsubscribe").await.unwrap()
+}
+
+async fn next(subscription: &mut Subscription<Value>) -> Value {
+    subscription.next().await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_port_serves_both() {
+    let node = Node::usual().await;
+    assert_eq!(node.server.http_addr, node.server.ws_addr);
+    let client = connect(&node).await;
+    let id: Value = client.request("eth_chainId", ArrayParams::new()).await.unwrap();
+    assert_eq!((id, node.call("eth_chainId", json!([])).await), (json!("0x539"), json!("0x539")));
+    let error = client.request::<Value, _>("eth_foo", ArrayParams::new()).await.unwrap_err().to_string();
+    assert!(error.contains("the method eth_foo does not exist/is not available"), "{error}");
+    let error = client.subscribe::<Value, _>("eth_subscribe", ["nothing"], "eth_unsubscribe").await.err().unwrap();
+    assert!(
+        error.to_string().contains("no \\\"nothing\\\" subscription in eth namespace")
+            || error.to_string().contains("no \"nothing\" subscription"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_heads_and_transactions_are_pushed() {
+    let node = Node::usual().await;
+    let client = connect(&node).await;
+    let mut heads = subscribe(&client, json!(["newHeads"])).await;
+    let mut hashes = subscribe(&client, json!(["newPendingTransactions"])).await;
+    let mut whole = subscribe(&client, json!(["newPendingTransactions", true])).await;
+    let raw = transfer(0, 0);
+    node.call("eth_sendRawTransaction", json!([raw])).await;
+    assert_eq!(next(&mut hashes).await, json!(keccak256(&raw)));
+    assert_eq!(next(&mut whole).await["from"], json!(account(0)));
+    let mined = node.chain.mine();
+    let head = next(&mut heads).await;
+    assert_eq!((&head["hash"], &head["number"]), (&json!(mined), &json!("0x1")));
+    for field in ["parentHash", "timestamp", "nonce", "difficulty", "gasLimit", "logsBloom", "baseFeePerGas"] {
+        assert!(head[field].is_string(), "{field}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reorganisation_pushes_the_new_branch_and_removed_logs() {
+    let node = Node::usual().await;
+    let other = Chain::open();
+    let branch: Vec<B256> = (0..3).map(|_| other.mine_for(Address::repeat_byte(1))).collect();
+    let contract = node.deploy(EMITS).await;
+    let client = connect(&node).await;
+    let mut logs = subscribe(&client, json!(["logs", { "address": contract }])).await;
+    let topic = B256::repeat_byte(5);
+    node.call("eth_sendTransaction", json!([{ "from": account(0), "to": contract, "data": topic }])).await;
+    let mined = node.chain.mine();
+    let log = next(&mut logs).await;
+    assert_eq!((&log["topics"], &log["blockHash"]), (&json!([topic]), &json!(mined)));
+    assert_eq!(log["removed"], false);
+
+    let mut heads = subscribe(&client, json!(["newHeads"])).await;
+    node.chain.import_from(&other);
+    for expected in branch {
+        assert_eq!(next(&mut heads).await["hash"], json!(expected));
+    }
+    let removed = next(&mut logs).await;
+    assert_eq!((&removed["blockHash"], &removed["removed"]), (&json!(mined), &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_ends_when_asked() {
+    let node = Node::usual().await;
+    let client = connect(&node).await;
+    let heads = subscribe(&client, json!(["newHeads"])).await;
+    heads.unsubscribe().await.unwrap();
+    let mut syncing = subscribe(&client, json!(["syncing"])).await;
+    let mut again = subscribe(&client, json!(["newHeads"])).await;
+    let mined = node.chain.mine();
+    assert_eq!(next(&mut again).await["hash"], json!(mined));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), syncing.next()).await.is_err());
+}
