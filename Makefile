@@ -18,7 +18,7 @@ SEED ?= 1
 STATE_TESTS ?= sample
 ARGS ?=
 
-.PHONY: run build setup setup-all test lint doc unit contracts clients orders crash conformance bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance bench help
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,10 @@ run: build ## starts the dev chain (ARGS="--datadir DIR --http.port N" and more)
 
 build: setup
 	cargo build $(CARGO_FLAGS)
+
+# The tests' features are unified with those of the programs, so that one build serves both.
+build-all: setup-all
+	cargo build $(CARGO_FLAGS) --all-targets
 
 setup:
 	@scripts/setup.sh
@@ -51,17 +55,17 @@ unit: setup-all
 contracts: setup-all ## compiles the contracts again and compares with the checked-in artifacts
 	scripts/contracts.sh
 
-clients: build setup-all ## ethers, viem, web3.js and web3.py against a dev node
+clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
 	DRAWBRIDGE_BIN=$(BIN) scripts/clients.sh
 
-orders: build setup-all ## the order experiment: seller, buyer and device over JSON-RPC
+orders: build-all ## the order experiment: seller, buyer and device over JSON-RPC
 	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
 
-crash: build ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
+crash: build-all ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
 
 conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
 	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'
 
-bench: build setup-all ## all measurements; figures and commands stand in bench/README.md
+bench: build-all ## all measurements; figures and commands stand in bench/README.md
 	scripts/bench.sh

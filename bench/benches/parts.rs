@@ -6,7 +6,7 @@ use alloy_primitives::{Address, U256};
 use bench::accounts::{Account, Terms, ether_transfer};
 use bench::grown::GrownState;
 use consensus::transaction::{decode_transaction, encode_transaction};
-use consensus::{RecoveredTransaction, search, seal};
+use consensus::{RecoveredTransaction, seal, search};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn seal_search(criterion: &mut Criterion) {

@@ -69,7 +69,7 @@ impl Account {
         pbkdf2::pbkdf2_hmac::<Sha512>(mnemonic.as_bytes(), b"mnemonic", 2048, &mut seed);
         (0..count)
             .map(|index| {
-                let mut node = XPrv::new(seed)?;
+                let mut node = XPrv::new(seed.as_slice())?;
                 for (number, hardened) in [(44, true), (60, true), (0, true), (0, false), (index, false)] {
                     node = node.derive_child(ChildNumber::new(number, hardened)?)?;
                 }

@@ -70,6 +70,11 @@ impl Endpoint {
         Ok(Self { host, path: format!("/{path}") })
     }
 
+    /// Returns it as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.host, self.path)
+    }
+
     /// Returns the bytes of a whole HTTP request with this JSON body.
     pub fn frame(&self, body: &str) -> Vec<u8> {
         let (path, host, length) = (&self.path, &self.host, body.len());
@@ -270,7 +275,8 @@ mod tests {
             sized(r#"{"id":1,"result":"0x10"}"#),
             sized(r#"{"id":1,"error":{"code":-32000,"message":"nonce too low"}}"#),
             sized(r#"[{"id":1,"result":2},{"id":0,"result":1}]"#),
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"id\":1,\r\nb\r\n\"result\":7}\r\n0\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"id\":1,\r\nb\r\n\"result\":7}\r\n0\r\n\r\n"
+                .to_owned(),
         ]);
         let mut client = Client::connect(&endpoint).unwrap();
         assert_eq!(quantity(&client.call("a", json!([])).unwrap()).unwrap(), 16);

@@ -49,7 +49,10 @@ impl Sponsors {
         let block = client.call("eth_getBlockByNumber", json!(["latest", false]))?;
         let base_fee = block.get("baseFeePerGas").map_or(Ok(0), quantity)?;
         if fee_per_gas_wei <= u128::from(base_fee) * 2 {
-            return Err(format!("the accounts of the mnemonic can pay {fee_per_gas_wei} wei for a unit of gas, too little").into());
+            return Err(format!(
+                "the accounts of the mnemonic can pay {fee_per_gas_wei} wei for a unit of gas, too little"
+            )
+            .into());
         }
         let chain_id = quantity(&client.call("eth_chainId", json!([]))?)?;
         Ok(Self { accounts, terms: Terms { chain_id, fee_per_gas_wei } })

@@ -187,9 +187,8 @@ impl Prepared {
         let each = plan.transactions.div_ceil(senders).max(if plan.batch == 1 { SAMPLES_MAX } else { 0 });
         let gas = u64::try_from((senders + 1) * each)?.saturating_mul(gas_limit);
         let mut sponsors = Sponsors::find(client, &plan.mnemonic, gas)?;
-        let mut accounts: Vec<_> = (0..=senders)
-            .map(|index| Account::numbered(plan.seed, u64::try_from(index).unwrap_or(u64::MAX)))
-            .collect();
+        let mut accounts: Vec<_> =
+            (0..=senders).map(|index| Account::numbered(plan.seed, u64::try_from(index).unwrap_or(u64::MAX))).collect();
         let wei = u128::try_from(each)? * (u128::from(gas_limit) * sponsors.terms.fee_per_gas_wei + 1);
         sponsors.fund(client, &accounts, wei)?;
         let token = match plan.kind {
@@ -201,7 +200,11 @@ impl Prepared {
         let mut orders: Vec<Vec<Order>> = (0..senders)
             .map(|sender| (sender..plan.transactions).step_by(senders).map(|_| order(token, &mut random)).collect())
             .collect();
-        orders.push(if plan.batch == 1 { (0..SAMPLES_MAX).map(|_| order(token, &mut random)).collect() } else { Vec::new() });
+        orders.push(if plan.batch == 1 {
+            (0..SAMPLES_MAX).map(|_| order(token, &mut random)).collect()
+        } else {
+            Vec::new()
+        });
         let mut raws = sign_all(&mut accounts, &sponsors.terms, orders);
         let sampler = raws.pop().unwrap_or_default();
         Ok(Self { raws, sampler })

@@ -63,7 +63,8 @@ impl NodeProcess {
     /// The process ended, or `time_max` has passed.
     pub fn wait_for_answer(&mut self, time_max: Duration) -> Result<Duration, Failure> {
         loop {
-            let answer = Client::connect(&self.endpoint).and_then(|mut client| client.call("eth_blockNumber", json!([])));
+            let answer =
+                Client::connect(&self.endpoint).and_then(|mut client| client.call("eth_blockNumber", json!([])));
             if answer.is_ok() {
                 return Ok(self.spawned.elapsed());
             }

@@ -13,10 +13,10 @@ use evm_runtime::execute::execute_block;
 use evm_runtime::receipt::{logs_bloom, receipts_root};
 use evm_runtime::state;
 use rayon::prelude::*;
+use revm::ExecuteCommitEvm;
 use revm::bytecode::Bytecode;
 use revm::database::{CacheDB, EmptyDB};
 use revm::state::AccountInfo;
-use revm::{ExecuteCommitEvm, ExecuteEvm};
 use storage::{Durability, Reader, RocksOptions, RocksStore, Stage, Store};
 
 use crate::Failure;
@@ -175,8 +175,13 @@ impl Recorded {
         store.commit(stage.into_batch(), Durability::Process)?;
         steps.commit.add(begun);
         let header = &block.header;
-        let roots = [state_root, root, transactions_root] == [header.state_root, header.receipts_root, header.transactions_root];
-        if roots && bloom == header.logs_bloom { Ok(()) } else { Err(format!("block {}: a root differs", block.number()).into()) }
+        let roots = [state_root, root, transactions_root]
+            == [header.state_root, header.receipts_root, header.transactions_root];
+        if roots && bloom == header.logs_bloom {
+            Ok(())
+        } else {
+            Err(format!("block {}: a root differs", block.number()).into())
+        }
     }
 }
 
@@ -239,7 +244,10 @@ fn transfers(
         let sender = &mut holders[random.index(holders.len())];
         signed.push((sender.sign(terms, &order), sender.address));
     }
-    Ok(signed.into_par_iter().map(|(transaction, sender)| RecoveredTransaction::with_sender(transaction, sender)).collect())
+    Ok(signed
+        .into_par_iter()
+        .map(|(transaction, sender)| RecoveredTransaction::with_sender(transaction, sender))
+        .collect())
 }
 
 /// Builds a block of all that is in the pool, and imports it.

@@ -50,7 +50,7 @@ pub enum FileError {
         /// Its hash.
         hash: alloy_primitives::B256,
         /// Why.
-        error: ImportError,
+        error: Box<ImportError>,
     },
     /// Our own store failed.
     #[error(transparent)]
@@ -135,7 +135,7 @@ pub fn import(
                 continue;
             }
             let outcome =
-                ledger.import(block, now()).map_err(|error| FileError::Import { number, hash, error })?;
+                ledger.import(block, now()).map_err(|error| FileError::Import { number, hash, error: Box::new(error) })?;
             report.known += u64::from(outcome == ImportOutcome::Known);
             progress(&report);
         }

@@ -96,13 +96,16 @@ pub enum ImportOutcome {
     },
 }
 
+/// A block that left the canonical chain, with its receipts.
+pub type DroppedBlock = (Arc<RecoveredBlock>, Arc<Vec<Receipt>>);
+
 /// Holds what a reorganisation moved.
 #[derive(Clone, Debug)]
 pub struct Reorganisation {
     /// The number of the last common block.
     pub ancestor: u64,
     /// The blocks that left, newest first, each with its receipts.
-    pub dropped: Vec<(Arc<RecoveredBlock>, Arc<Vec<Receipt>>)>,
+    pub dropped: Vec<DroppedBlock>,
 }
 
 /// Holds what a successful import changed, for the pool and the subscribers.
@@ -257,7 +260,7 @@ impl Writer {
         &self,
         stage: &mut Stage,
         ancestor: u64,
-    ) -> Result<Vec<(Arc<RecoveredBlock>, Arc<Vec<Receipt>>)>, ImportError> {
+    ) -> Result<Vec<DroppedBlock>, ImportError> {
         let mut dropped = Vec::new();
         let (mut number, mut hash) = (self.view.head.number, self.view.head.hash());
         while number > ancestor {

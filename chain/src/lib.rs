@@ -16,7 +16,7 @@ pub mod verify;
 
 pub use build::{BuildRequest, Candidate};
 pub use handle::{Fact, Ledger, LedgerHandle, Sink};
-pub use import::{ImportError, ImportOutcome, Reorganisation};
+pub use import::{DroppedBlock, ImportError, ImportOutcome, Reorganisation};
 pub use open::{FORMAT, LedgerConfig, OpenError, initialise, stored_chain_file};
 pub use pool::{Pool, PoolConfig, PoolError, TransactionOrder, TransactionOrigin};
 pub use records::HeaderRecord;

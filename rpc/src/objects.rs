@@ -101,9 +101,9 @@ pub(crate) fn receipt(block: &RecoveredBlock, receipts: &[Receipt], index: usize
     let before = &receipts[..index];
     let gas_before = before.last().map_or(0, ReceiptEnvelope::cumulative_gas_used);
     let logs_before: usize = before.iter().map(|receipt| receipt.logs().len()).sum();
-    let mut logs = log_numbers(block, index, logs_before);
+    let logs = log_numbers(block, index, logs_before);
     Some(TransactionReceipt {
-        inner: receipt.clone().map_logs(|log| logs(log)),
+        inner: receipt.clone().map_logs(logs),
         transaction_hash: tx.hash(),
         transaction_index: u64::try_from(index).ok(),
         block_hash: Some(block.hash()),

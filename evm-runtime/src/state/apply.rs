@@ -92,7 +92,7 @@ pub fn compute(reader: &dyn Reader, changes: &StateChanges) -> Result<Applied, S
         .filter(|account| account.old != account.new)
         .map(|account| LeafChange {
             key: account.address_hash,
-            value: account.new.as_ref().map(|new| alloy_rlp::encode(new)),
+            value: account.new.as_ref().map(alloy_rlp::encode),
         })
         .collect();
     let TrieUpdate { root, nodes } = trie::update(&AccountNodes(reader), leaves)?;

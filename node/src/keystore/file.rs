@@ -102,7 +102,7 @@ pub(super) fn encrypt(key: &SecretKey, password: &str, strength: KdfStrength) ->
         "crypto": {
             "cipher": "aes-128-ctr",
             "cipherparams": {"iv": hex::encode(iv)},
-            "ciphertext": hex::encode(&*bytes),
+            "ciphertext": hex::encode(*bytes),
             "kdf": kdf_name,
             "kdfparams": kdf_params,
             "mac": hex::encode(mac(&derived[16..], &*bytes)),

@@ -5,6 +5,7 @@ use std::io::{BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use chain::ImportError;
 use chain::files::{self, FileError, ImportReport};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
@@ -89,19 +90,22 @@ fn rates(report: &ImportReport, begun: Instant) -> String {
     format!("{} blocks, {blocks} blocks/s, {}.{} Mgas/s", report.blocks, mgas_tenths / 10, mgas_tenths % 10)
 }
 
+/// What to do where a file holds no blocks of this chain.
+const REMEDY: &str =
+    "the blocks before it are imported; check that the file is whole and belongs to this chain file";
+
 fn file_error(config: &NodeConfig, path: &Path, error: FileError) -> Fatal {
     let cause = format!("{}: {error}", path.display());
     match error {
         FileError::Io(error) => Fatal::io(path, &error),
         FileError::Range { .. } => Fatal::Usage { cause },
-        FileError::Import { error: chain::ImportError::Storage(error), .. } => storage_error(&config.data.dir, error),
-        FileError::View(_) | FileError::Import { error: chain::ImportError::Corrupt(_), .. } => {
-            Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause }
-        }
-        FileError::Malformed { .. } | FileError::Import { .. } => Fatal::config(
-            cause,
-            "the blocks before it are imported; check that the file is whole and belongs to this chain file",
-        ),
+        FileError::View(_) => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause },
+        FileError::Import { error, .. } => match *error {
+            ImportError::Storage(error) => storage_error(&config.data.dir, error),
+            ImportError::Corrupt(_) => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause },
+            _ => Fatal::config(cause, REMEDY),
+        },
+        FileError::Malformed { .. } => Fatal::config(cause, REMEDY),
     }
 }
 

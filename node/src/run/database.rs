@@ -29,8 +29,7 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
     // A newer format must not be touched; an unknown chain file says nothing about the tables.
     match chain::stored_chain_file(&*store) {
         Err(chain::OpenError::NewerFormat { found }) => {
-            let datadir = config.data.dir.clone();
-            return Err(Fatal::DatabaseNewer { datadir, have: found, known: chain::FORMAT });
+            return Err(Fatal::DatabaseNewer { datadir: config.data.dir, have: found, known: chain::FORMAT });
         }
         Err(chain::OpenError::Storage(error)) => return Err(storage_error(&config.data.dir, error)),
         Ok(_) | Err(_) => {}
@@ -49,30 +48,30 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
 
 fn inspect(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
     let fatal = |error| storage_error(&config.data.dir, error);
-    say(out, &format!("{:<18}{:>14}{:>16}", "table", "rows (about)", "bytes"))?;
+    say(out, format_args!("{:<18}{:>14}{:>16}", "table", "rows (about)", "bytes"))?;
     let (mut rows, mut bytes) = (0u64, 0u64);
     for table in Table::ALL {
         let size = store.size(table).map_err(fatal)?;
-        say(out, &format!("{:<18}{:>14}{:>16}", table.name(), size.rows, size.bytes))?;
+        say(out, format_args!("{:<18}{:>14}{:>16}", table.name(), size.rows, size.bytes))?;
         rows = rows.saturating_add(size.rows);
         bytes = bytes.saturating_add(size.bytes);
     }
-    say(out, &format!("{:<18}{rows:>14}{bytes:>16}", "all"))?;
+    say(out, format_args!("{:<18}{rows:>14}{bytes:>16}", "all"))?;
     for (name, value) in verify::facts(store).map_err(fatal)? {
-        say(out, &format!("{name:<18}{value}"))?;
+        say(out, format_args!("{name:<18}{value}"))?;
     }
     Ok(())
 }
 
 fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
     let check = verify::verify(store, |_| {}).map_err(|error| import_error(config, error))?;
-    say(out, &format!("head              {} {}", check.head, check.head_hash))?;
-    say(out, &format!("state root        {}", check.state.root))?;
+    say(out, format_args!("head              {} {}", check.head, check.head_hash))?;
+    say(out, format_args!("state root        {}", check.state.root))?;
     let state = &check.state;
-    say(out, &format!("blocks            {}\ntransactions      {}", check.blocks, check.transactions))?;
+    say(out, format_args!("blocks            {}\ntransactions      {}", check.blocks, check.transactions))?;
     say(
         out,
-        &format!(
+        format_args!(
             "accounts          {}\nslots             {}\ncodes             {}",
             state.accounts, state.slots, state.codes
         ),
@@ -81,7 +80,7 @@ fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<
         return say(out, "the database is whole");
     }
     for problem in &check.problems {
-        say(out, &format!("problem           {problem}"))?;
+        say(out, format_args!("problem           {problem}"))?;
     }
     let cause = format!("{} problems, the first: {}", check.problems.len(), check.problems[0]);
     Err(Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause })
@@ -90,7 +89,7 @@ fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<
 fn prune(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
     let kept = config.data.history_blocks.map_or(u64::MAX, std::num::NonZeroU64::get);
     let pruned = verify::prune(store, kept, |_| {}).map_err(|error| import_error(config, error))?;
-    say(out, &format!("dropped the history of {pruned} blocks; that of the newest {kept} stays"))
+    say(out, format_args!("dropped the history of {pruned} blocks; that of the newest {kept} stays"))
 }
 
 fn import_error(config: &NodeConfig, error: ImportError) -> Fatal {

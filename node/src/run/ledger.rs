@@ -18,7 +18,6 @@ use crate::exit::Fatal;
 /// Holds an open data directory with its chain.
 pub(super) struct Opened {
     pub(super) ledger: LedgerHandle,
-    pub(super) store: Arc<RocksStore>,
     pub(super) genesis: Genesis,
     // Last: it is unlocked (and a temporary one removed) when everything else is closed.
     pub(super) datadir: Datadir,
@@ -59,9 +58,9 @@ pub(super) fn open(config: &NodeConfig) -> Result<Opened, Fatal> {
     for warning in warnings {
         warn!("chain file: {warning}");
     }
-    let ledger = Ledger::open(store.clone(), &genesis, &text, ledger_config(config))
+    let ledger = Ledger::open(store, &genesis, &text, ledger_config(config))
         .map_err(|error| open_error(&config.data.dir, error))?;
-    Ok(Opened { ledger, store, genesis, datadir })
+    Ok(Opened { ledger, genesis, datadir })
 }
 
 /// Opens the database in the data directory, which must be held.

@@ -5,7 +5,6 @@ mod accounts;
 mod calls;
 mod doors;
 mod logs;
-mod measure;
 mod node;
 mod pushed;
 mod transactions;

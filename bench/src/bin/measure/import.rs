@@ -25,18 +25,16 @@ pub(crate) fn measure(size: Size, rounds: usize) -> Result<(), Failure> {
     }
     let rate = |times: &[Duration]| mgas(recorded.gas) / median(times).as_secs_f64();
     let (import_rate, alone_rate) = (rate(&imports), rate(&alone));
-    println!("  ledger on RocksDB   {import_rate:8.1} Mgas/s  (median of {rounds}: {:.0} ms)", millis(median(&imports)));
+    println!(
+        "  ledger on RocksDB   {import_rate:8.1} Mgas/s  (median of {rounds}: {:.0} ms)",
+        millis(median(&imports))
+    );
     println!("  revm alone          {alone_rate:8.1} Mgas/s  (median of {rounds}: {:.0} ms)", millis(median(&alone)));
     println!("  ratio               {:8.2}         (target: at least 0.70)\n", import_rate / alone_rate);
     print_steps(&recorded, &folder.path().join("steps"), median(&imports), size.blocks)
 }
 
-fn print_steps(
-    recorded: &Recorded,
-    folder: &std::path::Path,
-    import: Duration,
-    blocks: usize,
-) -> Result<(), Failure> {
+fn print_steps(recorded: &Recorded, folder: &std::path::Path, import: Duration, blocks: usize) -> Result<(), Failure> {
     let steps = recorded.import_in_steps(folder)?;
     let named = [
         ("execute over RocksDB", steps.execute),

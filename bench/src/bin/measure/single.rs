@@ -57,6 +57,8 @@ pub(crate) fn recover() -> Result<(), Failure> {
     let begun = Instant::now();
     let count = as_f64(recover_all(signed)?.len());
     let all = count / begun.elapsed().as_secs_f64();
-    println!("Sender recovery of {SENDERS} transfers\n  one core    {one:8.0} a second\n  all cores   {all:8.0} a second\n");
+    println!(
+        "Sender recovery of {SENDERS} transfers\n  one core    {one:8.0} a second\n  all cores   {all:8.0} a second\n"
+    );
     Ok(())
 }

@@ -11,7 +11,9 @@ const BLOCKS: usize = 25;
 const READS: u32 = 100_000;
 
 pub(crate) fn measure(accounts_max: usize) -> Result<(), Failure> {
-    println!("State on RocksDB, cache 64 MiB: {CHANGED} changed accounts a block (median of {BLOCKS}), {READS} random reads");
+    println!(
+        "State on RocksDB, cache 64 MiB: {CHANGED} changed accounts a block (median of {BLOCKS}), {READS} random reads"
+    );
     let folder = tempfile::tempdir()?;
     let mut grown = GrownState::new(folder.path())?;
     let mut rows = vec![row([&"accounts", &"root ms", &"root + commit ms", &"read µs", &"absent µs"])];
@@ -33,7 +35,10 @@ pub(crate) fn measure(accounts_max: usize) -> Result<(), Failure> {
     }
     println!("{}", table(&rows));
     if let [first, .., last] = roots[..] {
-        println!("  root at the largest beside the smallest: {:.2} (target: at most 2)\n", last.as_secs_f64() / first.as_secs_f64());
+        println!(
+            "  root at the largest beside the smallest: {:.2} (target: at most 2)\n",
+            last.as_secs_f64() / first.as_secs_f64()
+        );
     }
     Ok(())
 }

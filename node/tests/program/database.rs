@@ -1,0 +1,63 @@
+//! `db`: what it shows, checks, drops and compacts.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::support::{ADDRESS, Home, Node, RECEIVER};
+
+/// Mines `count` blocks with a transaction each into the data directory `node`.
+pub(crate) fn mine(home: &Home, count: usize) {
+    let node = Node::dev(home, "");
+    for _ in 0..count {
+        let hash = node.send(json!({"from": ADDRESS, "to": RECEIVER, "value": "0x7"}));
+        node.wait_receipt(&hash, Duration::from_secs(10));
+    }
+    node.end();
+}
+
+#[test]
+fn a_database_is_inspected_verified_pruned_and_compacted() {
+    let home = Home::new();
+    mine(&home, 12);
+    let inspected = home.run("db inspect --datadir node");
+    for (field, expected) in [("format ", "1"), ("head number", "12"), ("history from", "0")] {
+        assert_eq!(inspected.field(field), expected);
+    }
+    for table in ["headers", "account_history", "all"] {
+        inspected.field(table);
+    }
+    let verified = home.run("db verify --datadir node");
+    for (field, expected) in [("blocks", "13"), ("transactions", "12")] {
+        assert_eq!(verified.field(field), expected);
+    }
+    let head = home.head("node");
+
+    let pruned = home.run("db prune --datadir node --history 4").succeeded();
+    assert!(pruned.contains("history of 8 blocks") && pruned.contains("newest 4"), "{pruned}");
+    let again = home.run("db prune --datadir node --history 4").succeeded();
+    assert!(again.contains("history of 0 blocks"), "{again}");
+    assert_eq!(home.run("db compact --datadir node").succeeded(), "compacted\n");
+    assert_eq!(home.head("node"), head);
+    home.verify("node");
+    assert_eq!(home.run("db inspect --datadir node").field("history from"), "8");
+
+    // What is kept can be asked for; what is gone is refused, never answered wrongly.
+    let node = Node::dev(&home, "");
+    let balance = |block: &str| node.try_call("eth_getBalance", json!([RECEIVER, block]));
+    assert_eq!(balance("latest"), Ok(json!("0x54")));
+    assert_eq!(balance("0x9"), Ok(json!("0x3f")));
+    let gone = balance("0x3").unwrap_err();
+    assert!(gone["message"].as_str().unwrap().contains("state"), "{gone}");
+    node.end();
+}
+
+#[test]
+fn there_must_be_a_database() {
+    let home = Home::new();
+    for action in ["inspect", "verify", "compact", "prune --history 1"] {
+        home.run(&format!("db {action} --datadir absent")).failed(65, &["there is no database in absent", "--datadir"]);
+    }
+    home.run("export --datadir absent chain.rlp").failed(65, &["there is no database in absent", "--datadir"]);
+    assert!(!home.join("absent").exists(), "nothing is made where nothing was");
+}

@@ -1,0 +1,13 @@
+//! The built program from outside: nodes are started, asked over their sockets, stopped and killed, and what they leave on the disk
+//! is opened again. Commands that need no chain are tested in `cli.rs`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod blocks;
+mod database;
+mod doors;
+mod exit_codes;
+mod legacy;
+mod mining;
+mod restart;
+mod stopping;
+mod support;
