@@ -96,10 +96,16 @@ pub(crate) fn build(
     if !executed.requests.is_empty() {
         return Err(ImportError::Corrupt("the state makes requests to a consensus layer".to_owned()));
     }
-    header.state_root = state::apply(&mut stage, header.number, &executed.changes)?;
+    let (applied, (transactions_root, receipts_root)) = rayon::join(
+        || state::compute(&stage, &executed.changes),
+        || (transactions_root(&transactions), receipts_root(&executed.receipts)),
+    );
+    let applied = applied?;
+    header.state_root = applied.root;
+    applied.write(&mut stage, Some(header.number))?;
     header.gas_used = executed.gas_used;
-    header.transactions_root = transactions_root(&transactions);
-    header.receipts_root = receipts_root(&executed.receipts);
+    header.transactions_root = transactions_root;
+    header.receipts_root = receipts_root;
     header.logs_bloom = logs_bloom(&executed.receipts);
     Ok((Candidate { header, transactions, receipts: executed.receipts, stage, seal: None }, failed))
 }

@@ -134,8 +134,11 @@ pub fn import(
                 report.known += 1;
                 continue;
             }
-            let outcome =
-                ledger.import(block, now()).map_err(|error| FileError::Import { number, hash, error: Box::new(error) })?;
+            let outcome = ledger.import(block, now()).map_err(|error| FileError::Import {
+                number,
+                hash,
+                error: Box::new(error),
+            })?;
             report.known += u64::from(outcome == ImportOutcome::Known);
             progress(&report);
         }
@@ -148,7 +151,8 @@ struct Items<R> {
     input: R,
     item: u64,
     offset: u64,
-    peeked: Option<Vec<u8>>,
+    /// What was read while a witness was looked for and is none: the next block, or why there is none.
+    peeked: Option<Result<Vec<u8>, FileError>>,
 }
 
 impl<R: Read> Items<R> {
@@ -162,10 +166,18 @@ impl<R: Read> Items<R> {
     }
 
     fn next_witness(&mut self) -> Result<Option<Witness>, FileError> {
-        let Some(bytes) = self.next_item()? else { return Ok(None) };
+        let bytes = match self.next_item() {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            // The block before the break is whole.
+            Err(error) => {
+                self.peeked = Some(Err(error));
+                return Ok(None);
+            }
+        };
         let item = rlp::Rlp::new(&bytes);
         if item.is_list() {
-            self.peeked = Some(bytes);
+            self.peeked = Some(Ok(bytes));
             return Ok(None);
         }
         let problem = |error: &dyn std::fmt::Display| self.malformed(format!("witness: {error}"));
@@ -178,8 +190,8 @@ impl<R: Read> Items<R> {
     }
 
     fn next_item(&mut self) -> Result<Option<Vec<u8>>, FileError> {
-        if let Some(bytes) = self.peeked.take() {
-            return Ok(Some(bytes));
+        if let Some(peeked) = self.peeked.take() {
+            return peeked.map(Some);
         }
         let mut head = [0; 9];
         if self.input.read(&mut head[..1])? == 0 {

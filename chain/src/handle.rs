@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use consensus::{Genesis, RecoveredBlock, RecoveredTransaction, Witness};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
-use storage::{StorageError, Store};
+use storage::{RowCache, StorageError, Store};
 
 use crate::build::{self, BuildRequest, Candidate};
 use crate::head::PoolHead;
@@ -78,7 +78,8 @@ impl Ledger {
     ) -> Result<LedgerHandle, OpenError> {
         evm_runtime::install_crypto();
         initialise(&*store, genesis, chain_file)?;
-        let view = Arc::new(head_view(&*store, genesis)?);
+        let cache = RowCache::new(config.state_cache_bytes);
+        let view = Arc::new(head_view(cache.view(store.snapshot()), genesis)?);
         let (sender, receiver) = bounded(COMMANDS_MAX);
         let shared = Arc::new(Shared {
             pool: Pool::new(config.pool.clone()),
@@ -89,7 +90,7 @@ impl Ledger {
             store: store.clone(),
             thread: Mutex::new(None),
         });
-        let writer = Writer { store, config, view };
+        let writer = Writer { store, config, cache, view };
         let for_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())

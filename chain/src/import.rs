@@ -7,7 +7,7 @@ use consensus::{ChainSpec, Header, RecoveredBlock, SealedHeader, ValidationError
 use evm_runtime::execute::execute_block;
 use evm_runtime::receipt::{encode_receipts, logs_bloom, receipts_root};
 use evm_runtime::{ExecutionError, Receipt, StateError, state};
-use storage::{Reader, Snapshot, Stage, StorageError, Store, Table};
+use storage::{Reader, RowCache, Snapshot, Stage, StorageError, Store, Table, Write};
 
 use crate::build::Candidate;
 use crate::open::LedgerConfig;
@@ -126,6 +126,7 @@ impl Imported {
 pub(crate) struct Writer {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) config: LedgerConfig,
+    pub(crate) cache: Arc<RowCache>,
     pub(crate) view: Arc<ChainView>,
 }
 
@@ -149,8 +150,8 @@ impl Writer {
         }
         let mut stage = Stage::new(snapshot);
         put_block(&mut stage, &block, total_difficulty);
-        self.store.commit(stage.into_batch(), self.config.durability)?;
-        self.view = Arc::new(ChainView { snapshot: self.store.snapshot(), ..(*self.view).clone() });
+        let snapshot = self.commit(stage)?;
+        self.view = Arc::new(ChainView { snapshot, ..(*self.view).clone() });
         Ok(Imported::nothing(ImportOutcome::SideBranch))
     }
 
@@ -256,11 +257,7 @@ impl Writer {
         Ok((number, branch))
     }
 
-    fn disconnect_to(
-        &self,
-        stage: &mut Stage,
-        ancestor: u64,
-    ) -> Result<Vec<DroppedBlock>, ImportError> {
+    fn disconnect_to(&self, stage: &mut Stage, ancestor: u64) -> Result<Vec<DroppedBlock>, ImportError> {
         let mut dropped = Vec::new();
         let (mut number, mut hash) = (self.view.head.number, self.view.head.hash());
         while number > ancestor {
@@ -284,9 +281,19 @@ impl Writer {
             stage.delete(Table::Bodies, key);
             stage.delete(Table::Numbers, block.hash().as_slice());
         }
-        self.store.commit(stage.into_batch(), self.config.durability)?;
-        self.view = Arc::new(ChainView { snapshot: self.store.snapshot(), ..(*self.view).clone() });
+        let snapshot = self.commit(stage)?;
+        self.view = Arc::new(ChainView { snapshot, ..(*self.view).clone() });
         Ok(())
+    }
+
+    /// Commits all rows of a stage as one batch, and returns the snapshot after it.
+    fn commit(&self, stage: Stage) -> Result<Snapshot, StorageError> {
+        let batch = stage.into_batch();
+        let cached: Vec<Write> =
+            batch.writes().iter().filter(|write| RowCache::holds(write.table())).cloned().collect();
+        self.store.commit(batch, self.config.durability)?;
+        self.cache.advance(cached);
+        Ok(self.cache.view(self.store.snapshot()))
     }
 
     fn commit_head(
@@ -296,10 +303,10 @@ impl Writer {
         total_difficulty: alloy_primitives::U256,
     ) -> Result<(), ImportError> {
         self.forget_old_history(&mut stage, block.number())?;
-        self.store.commit(stage.into_batch(), self.config.durability)?;
+        let snapshot = self.commit(stage)?;
         self.view = Arc::new(ChainView {
             spec: self.view.spec.clone(),
-            snapshot: self.store.snapshot(),
+            snapshot,
             head: block.header.clone(),
             head_td: total_difficulty,
             genesis_hash: self.view.genesis_hash,
@@ -335,15 +342,20 @@ fn connect(
 ) -> Result<(), ImportError> {
     let reader: &dyn Reader = stage;
     let executed = execute_block(spec, &block.header, &block.transactions, &reader, reader)?;
-    compare(&block.header, executed.gas_used, &executed.receipts)?;
     if !executed.requests.is_empty() {
         return Err(ImportError::Invalid("a proof-of-work block has no requests to a consensus layer".to_owned()));
     }
-    let root = state::apply(stage, block.number(), &executed.changes)?;
-    if root != block.header.state_root {
-        let (expected, actual) = (block.header.state_root, root);
+    let (compared, applied) = rayon::join(
+        || compare(&block.header, executed.gas_used, &executed.receipts),
+        || state::compute(reader, &executed.changes),
+    );
+    compared?;
+    let applied = applied?;
+    if applied.root != block.header.state_root {
+        let (expected, actual) = (block.header.state_root, applied.root);
         return Err(ImportError::Invalid(format!("state root: header says {expected}, execution gives {actual}")));
     }
+    applied.write(stage, Some(block.number()))?;
     put_connected(stage, block, total_difficulty, &executed.receipts);
     Ok(())
 }

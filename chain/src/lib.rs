@@ -4,15 +4,15 @@
 //! and reads a [`ChainView`], one moment's snapshot, without waiting for the writer.
 
 mod build;
+pub mod files;
 mod handle;
 mod head;
 mod import;
 mod open;
-mod records;
-mod view;
-pub mod files;
 pub mod pool;
+mod records;
 pub mod verify;
+mod view;
 
 pub use build::{BuildRequest, Candidate};
 pub use handle::{Fact, Ledger, LedgerHandle, Sink};

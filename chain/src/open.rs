@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use consensus::{Genesis, RecoveredBlock, SealedHeader};
 use evm_runtime::receipt::encode_receipts;
 use evm_runtime::{StateError, state};
-use storage::{Durability, Stage, StorageError, Store, Table};
+use storage::{Durability, Snapshot, Stage, StorageError, Store, Table};
 
 use crate::pool::PoolConfig;
 use crate::records::{HeaderRecord, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_u64};
@@ -22,13 +22,20 @@ pub struct LedgerConfig {
     pub durability: Durability,
     /// How many blocks of history are kept; `None`: all.
     pub history: Option<u64>,
+    /// Room for rows of the newest state in memory, in bytes.
+    pub state_cache_bytes: usize,
     /// The transaction pool's knobs.
     pub pool: PoolConfig,
 }
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { durability: Durability::Process, history: None, pool: PoolConfig::default() }
+        Self {
+            durability: Durability::Process,
+            history: None,
+            state_cache_bytes: 32 << 20,
+            pool: PoolConfig::default(),
+        }
     }
 }
 
@@ -75,7 +82,8 @@ impl From<StateError> for OpenError {
 pub fn stored_chain_file(store: &dyn Store) -> Result<Option<String>, OpenError> {
     check_format(store)?;
     let row = store.get(Table::Meta, meta::CHAIN_FILE)?;
-    row.map(|row| String::from_utf8(row).map_err(|_| OpenError::Corrupt("the chain file is no text".to_owned()))).transpose()
+    row.map(|row| String::from_utf8(row).map_err(|_| OpenError::Corrupt("the chain file is no text".to_owned())))
+        .transpose()
 }
 
 fn check_format(store: &dyn Store) -> Result<(), OpenError> {
@@ -99,15 +107,17 @@ pub fn initialise(store: &dyn Store, genesis: &Genesis, chain_file: &str) -> Res
         write_genesis(store, genesis, chain_file)?;
         return Ok(true);
     };
-    let have = B256::try_from(&row[..]).map_err(|_| OpenError::Corrupt("the genesis row is not 32 bytes".to_owned()))?;
+    let have =
+        B256::try_from(&row[..]).map_err(|_| OpenError::Corrupt("the genesis row is not 32 bytes".to_owned()))?;
     let new = genesis.header.hash();
     if have == new {
         return Ok(false);
     }
     let stored = HeaderRecord::read(store, genesis.header.number, have)?.or(HeaderRecord::read(store, 0, have)?);
-    let difference = stored.map_or_else(|| "the stored genesis header is missing".to_owned(), |stored| {
-        difference(&stored.header, &genesis.header)
-    });
+    let difference = stored.map_or_else(
+        || "the stored genesis header is missing".to_owned(),
+        |stored| difference(&stored.header, &genesis.header),
+    );
     Err(OpenError::GenesisMismatch { have, new, difference })
 }
 
@@ -161,9 +171,8 @@ fn write_genesis(store: &dyn Store, genesis: &Genesis, chain_file: &str) -> Resu
     Ok(store.commit(stage.into_batch(), Durability::Disk)?)
 }
 
-/// Reads the head of an initialised store.
-pub(crate) fn head_view(store: &dyn Store, genesis: &Genesis) -> Result<ChainView, OpenError> {
-    let snapshot = store.snapshot();
+/// Reads the head of an initialised store's snapshot.
+pub(crate) fn head_view(snapshot: Snapshot, genesis: &Genesis) -> Result<ChainView, OpenError> {
     let corrupt = |problem: &str| OpenError::Corrupt(problem.to_owned());
     let row = snapshot.get(Table::Meta, meta::HEAD)?.ok_or_else(|| corrupt("no head"))?;
     let hash = B256::try_from(&row[..]).map_err(|_| corrupt("the head row is not 32 bytes"))?;
@@ -171,7 +180,8 @@ pub(crate) fn head_view(store: &dyn Store, genesis: &Genesis) -> Result<ChainVie
     if canonical_hash(&*snapshot, number)? != Some(hash) {
         return Err(corrupt("the head is not canonical"));
     }
-    let record = HeaderRecord::read(&*snapshot, number, hash)?.ok_or_else(|| corrupt("the head's header is missing"))?;
+    let record =
+        HeaderRecord::read(&*snapshot, number, hash)?.ok_or_else(|| corrupt("the head's header is missing"))?;
     let head = SealedHeader::new(record.header);
     if head.hash() != hash {
         return Err(corrupt("the head's header has another hash"));

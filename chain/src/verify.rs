@@ -63,7 +63,9 @@ pub fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<Check,
     check.state = state::check(reader)?;
     check.problems.append(&mut check.state.problems.clone());
     if check.state.root != state_root {
-        check.problems.push(format!("state root: the head says {state_root}, the flat state gives {}", check.state.root));
+        check
+            .problems
+            .push(format!("state root: the head says {state_root}, the flat state gives {}", check.state.root));
     }
     Ok(check)
 }

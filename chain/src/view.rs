@@ -161,7 +161,8 @@ impl ChainView {
     pub fn receipts(&self, hash: B256) -> Result<Option<Arc<Vec<Receipt>>>, ViewError> {
         let Some(number) = number_of(&*self.snapshot, hash)? else { return Ok(None) };
         let Some(row) = self.snapshot.get(Table::Receipts, &block_key(number, hash))? else { return Ok(None) };
-        let receipts = decode_receipts(&row).map_err(|problem| StorageError::Row { table: Table::Receipts, problem })?;
+        let receipts =
+            decode_receipts(&row).map_err(|problem| StorageError::Row { table: Table::Receipts, problem })?;
         Ok(Some(Arc::new(receipts)))
     }
 

@@ -3,9 +3,9 @@
 use alloy_consensus::{Eip658Value, Receipt as PlainReceipt, ReceiptEnvelope, TxType};
 use alloy_primitives::{B256, Bytes};
 use consensus::{ChainSpec, Fork, Header, RecoveredTransaction};
+use revm::DatabaseCommit;
 use revm::ExecuteEvm;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
-use revm::DatabaseCommit;
 use storage::Reader;
 
 use crate::environment::{self, Evm};

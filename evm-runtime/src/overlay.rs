@@ -159,7 +159,10 @@ impl CachedAccount {
         Some(AccountChange {
             address_hash: self.hash,
             old: self.original,
-            new: self.current.as_ref().map(|info| TrieAccount::new(info.nonce, info.balance, B256::ZERO, info.code_hash)),
+            new: self
+                .current
+                .as_ref()
+                .map(|info| TrieAccount::new(info.nonce, info.balance, B256::ZERO, info.code_hash)),
             wiped: self.wiped,
             slots,
         })
@@ -176,9 +179,7 @@ impl Database for BlockState<'_> {
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {
         match self.codes.entry(code_hash) {
             Entry::Occupied(entry) => Ok(entry.get().clone()),
-            Entry::Vacant(entry) => {
-                Ok(entry.insert(Bytecode::new_raw(self.source.code_by_hash(code_hash)?)).clone())
-            }
+            Entry::Vacant(entry) => Ok(entry.insert(Bytecode::new_raw(self.source.code_by_hash(code_hash)?)).clone()),
         }
     }
 

@@ -84,8 +84,10 @@ impl StateSource for &dyn Reader {
 
     fn block_hash(&self, number: u64) -> Result<Option<B256>, StateError> {
         let row = self.get(Table::Canonical, &number.to_be_bytes())?;
-        row.map(|row| B256::try_from(&row[..]).map_err(|_| StateError::Corrupt(format!("canonical hash of block {number}"))))
-            .transpose()
+        row.map(|row| {
+            B256::try_from(&row[..]).map_err(|_| StateError::Corrupt(format!("canonical hash of block {number}")))
+        })
+        .transpose()
     }
 }
 
@@ -174,7 +176,8 @@ impl StateSource for StateView {
 
     fn slot_by_hash(&self, address_hash: B256, slot_hash: B256) -> Result<U256, StateError> {
         if let Some(number) = self.number
-            && let Some(row) = self.value_before_change(Table::SlotHistory, &slot_key(address_hash, slot_hash), number)?
+            && let Some(row) =
+                self.value_before_change(Table::SlotHistory, &slot_key(address_hash, slot_hash), number)?
         {
             return decode_slot(&row);
         }

@@ -49,9 +49,10 @@ fn dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for node in nodes {
-        let normal = node["deps"].as_array().unwrap().iter().filter(|dependency| {
-            dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
-        });
+        let normal =
+            node["deps"].as_array().unwrap().iter().filter(|dependency| {
+                dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
+            });
         let names = normal.map(|dependency| name(&dependency["pkg"]).to_owned());
         found.entry(name(&node["id"]).to_owned()).or_default().extend(names);
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Holds the whole set-up of the server.
-#[derive(Clone, Debug)]
+/// Holds the whole set-up of the server. The default serves nothing.
+#[derive(Clone, Debug, Default)]
 pub struct RpcConfig {
     /// JSON-RPC over HTTP; `None`: off.
     pub http: Option<HttpConfig>,
@@ -22,21 +22,6 @@ pub struct RpcConfig {
     pub dev: bool,
     /// The least tip in wei that the pool takes, below which no price is suggested.
     pub price_limit_wei: u128,
-}
-
-impl Default for RpcConfig {
-    fn default() -> Self {
-        Self {
-            http: None,
-            ws: None,
-            ipc: None,
-            limits: RpcLimits::default(),
-            allow_unprotected_txs: false,
-            allow_insecure_unlock: false,
-            dev: false,
-            price_limit_wei: 0,
-        }
-    }
 }
 
 /// Holds the set-up of HTTP.

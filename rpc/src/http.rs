@@ -267,7 +267,7 @@ impl WsSide {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
-        if !self.origin_is_allowed(request.headers()) {
+        if !origin_is_allowed(request.headers(), &self.origins) {
             return plain(StatusCode::FORBIDDEN, "origin not allowed\n");
         }
         let mut service = self.service.clone().build(self.methods.clone(), stop);
@@ -279,16 +279,16 @@ impl WsSide {
             }
         }
     }
+}
 
-    /// Programs send no origin; pages must come from a listed one, or, where none is listed, from this machine.
-    fn origin_is_allowed(&self, headers: &HeaderMap) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        if self.origins.is_empty() {
-            let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host_of(host));
-            return host.is_some_and(|host| host == "localhost" || is_loopback(host));
-        }
-        self.origins.allow(origin)
+/// Programs send no origin; pages must come from a listed one, or, where none is listed, from this machine.
+fn origin_is_allowed(headers: &HeaderMap, origins: &Names) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    if origins.is_empty() {
+        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host_of(host));
+        return host.is_some_and(|host| host == "localhost" || is_loopback(host));
     }
+    origins.allow(origin)
 }
 
 /// jsonrpsee reads batches up to this length; the door refuses those above the configured limit in its own words.
@@ -379,5 +379,27 @@ mod tests {
         }
         let none = Request::builder().body(()).unwrap();
         assert!(host_is_allowed(&none, &Names::new(vec![])));
+    }
+
+    #[test]
+    fn pages_connect_from_listed_origins_or_from_this_machine() {
+        let allowed = |origin: &str, origins: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            origin_is_allowed(&headers, &Names::new(origins.iter().map(|name| (*name).to_owned()).collect()))
+        };
+        let cases = [
+            ("http://localhost:3000", &[][..], true),
+            ("http://127.0.0.1", &[], true),
+            ("https://evil.example", &[], false),
+            ("null", &[], false),
+            ("https://evil.example", &["*"], true),
+            ("https://desk.example", &["https://desk.example"], true),
+            ("https://evil.example", &["https://desk.example"], false),
+        ];
+        for (origin, origins, expected) in cases {
+            assert_eq!(allowed(origin, origins), expected, "{origin} {origins:?}");
+        }
+        assert!(origin_is_allowed(&HeaderMap::new(), &Names::new(vec![])));
     }
 }

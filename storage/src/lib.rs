@@ -4,6 +4,7 @@
 //! A [`Store`] holds byte strings in [`Table`]s. All writes of one import go into one [`Batch`], which is committed whole or
 //! not at all. Readers hold a [`Snapshot`] and never wait for the writer.
 
+mod cache;
 mod error;
 mod faulty;
 mod memory;
@@ -11,6 +12,7 @@ mod rocks;
 mod stage;
 mod table;
 
+pub use cache::RowCache;
 pub use error::StorageError;
 pub use faulty::{Fault, FaultyStore};
 pub use memory::MemoryStore;
@@ -73,6 +75,15 @@ pub enum Write {
     Put(Table, Vec<u8>, Vec<u8>),
     /// Deletes a key.
     Delete(Table, Vec<u8>),
+}
+
+impl Write {
+    /// Returns the table that is changed.
+    pub fn table(&self) -> Table {
+        match self {
+            Self::Put(table, ..) | Self::Delete(table, _) => *table,
+        }
+    }
 }
 
 /// Collects changes that are committed together; a later change of the same key wins.

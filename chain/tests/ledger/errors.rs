@@ -71,7 +71,10 @@ fn another_chain_a_newer_format_and_missing_rows_each_have_their_error() {
     open(Arc::new(store.clone()), &newest()).shut_down().unwrap();
     let other = chain_file(r#""pow": {"difficulty": {"fixed": 1}}"#).replace("0x1c9c380", "0x1c9c381");
     let mismatch = open_error(&store, &other);
-    assert!(matches!(&mismatch, OpenError::GenesisMismatch { difference, .. } if difference.contains("gasLimit")), "{mismatch}");
+    assert!(
+        matches!(&mismatch, OpenError::GenesisMismatch { difference, .. } if difference.contains("gasLimit")),
+        "{mismatch}"
+    );
     let put = |key: &[u8], value: Option<&[u8]>| {
         let mut batch = Batch::default();
         match value {

@@ -20,8 +20,9 @@ pub(crate) const CELL: &[u8] = &hex!("6f3615600d5760203560003555005b33ff60005260
 
 /// Returns a chain file: difficulty 1, no reward, the funded keys 1 to 8, and `config` beside.
 pub(crate) fn chain_file(config: &str) -> String {
-    let accounts: Vec<_> =
-        (1..=8).map(|n| format!("\"{}\": {{\"balance\": \"0x56bc75e2d63100000\"}}", crypto::address_of(&key(n)))).collect();
+    let accounts: Vec<_> = (1..=8)
+        .map(|n| format!("\"{}\": {{\"balance\": \"0x56bc75e2d63100000\"}}", crypto::address_of(&key(n))))
+        .collect();
     format!(
         r#"{{"config": {{"chainId": 7, {config}}}, "gasLimit": "0x1c9c380", "difficulty": "0x1", "alloc": {{{}}}}}"#,
         accounts.join(", ")

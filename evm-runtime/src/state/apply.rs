@@ -90,10 +90,7 @@ pub fn compute(reader: &dyn Reader, changes: &StateChanges) -> Result<Applied, S
     let leaves = accounts
         .iter()
         .filter(|account| account.old != account.new)
-        .map(|account| LeafChange {
-            key: account.address_hash,
-            value: account.new.as_ref().map(alloy_rlp::encode),
-        })
+        .map(|account| LeafChange { key: account.address_hash, value: account.new.as_ref().map(alloy_rlp::encode) })
         .collect();
     let TrieUpdate { root, nodes } = trie::update(&AccountNodes(reader), leaves)?;
     Ok(Applied { root, accounts, account_nodes: nodes, codes: changes.codes.clone() })

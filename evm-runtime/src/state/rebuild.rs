@@ -102,7 +102,9 @@ fn check_trie(
     }
     let built = trie::build(leaves.into_iter());
     if built.root != expected {
-        found.report(|| format!("{} {}: root {expected}, the flat state gives {}", table.name(), hex(prefix), built.root));
+        found.report(|| {
+            format!("{} {}: root {expected}, the flat state gives {}", table.name(), hex(prefix), built.root)
+        });
     }
     let mut nodes: Vec<_> = built.nodes.into_iter().filter_map(|(path, node)| node.map(|node| (path, node))).collect();
     nodes.sort_unstable();
@@ -133,4 +135,3 @@ pub fn forget_history(stage: &mut Stage, number: u64) -> Result<bool, StateError
     forget(stage, number, &record);
     Ok(true)
 }
-

@@ -121,7 +121,7 @@ impl<'r> Updater<'r> {
         let root = match &subtree {
             Subtree::Unchanged => old_root,
             Subtree::Empty => {
-                self.vacate(stored.as_slice(), || Vec::new());
+                self.vacate(stored.as_slice(), Vec::new);
                 EMPTY_ROOT_HASH
             }
             _ => B256::from_slice(&self.settle(0, stored.as_slice(), &subtree).as_slice()[1..]),

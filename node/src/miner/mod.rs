@@ -75,8 +75,12 @@ enum JobKind {
     Filled,
 }
 
+/// Hears that our own store failed, on the mining thread.
+pub type FailureSink = Box<dyn Fn(&ImportError) + Send + Sync>;
+
 struct Shared {
     ledger: LedgerHandle,
+    failed: FailureSink,
     keystore: Arc<Keystore>,
     clock: fn() -> u64,
     state: Mutex<State>,
@@ -92,7 +96,8 @@ pub struct Miner {
 }
 
 impl Miner {
-    /// Starts the mining thread, which waits until [`Miner::start`]. `clock` gives seconds since 1970.
+    /// Starts the mining thread, which waits until [`Miner::start`]. `clock` gives seconds since 1970; `failed` hears when a block
+    /// cannot be built because the store failed.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -101,11 +106,13 @@ impl Miner {
         keystore: Arc<Keystore>,
         settings: Settings,
         clock: fn() -> u64,
+        failed: FailureSink,
     ) -> std::io::Result<Self> {
         let state =
             State { settings, mining: false, stopping: false, events: 0, job: None, last_block: Instant::now() };
         let shared = Arc::new(Shared {
             ledger,
+            failed,
             keystore,
             clock,
             state: Mutex::new(state),
@@ -229,6 +236,11 @@ impl Shared {
                 Err(problem) => {
                     error!(%problem, "mining stopped");
                     self.state.lock().mining = false;
+                    if let MiningError::Ledger(problem) = &problem
+                        && problem.is_fatal()
+                    {
+                        (self.failed)(problem);
+                    }
                 }
             }
         }

@@ -10,6 +10,7 @@ use chain::files::{self, FileError, ImportReport};
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
+use super::database::require_database;
 use super::ledger::{open, storage_error};
 use super::{Export, now_seconds};
 use crate::config::NodeConfig;
@@ -21,8 +22,9 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Writes blocks to a file.
 ///
 /// # Errors
-/// The range is not on the chain, or the file or the database fails.
+/// There is no chain, the range is not on it, or the file or the database fails.
 pub fn export(config: NodeConfig, what: Export) -> Result<(), Fatal> {
+    require_database(&config)?;
     let opened = open(&config)?;
     let view = opened.ledger.view();
     let (first, last) = (what.first.unwrap_or(0), what.last.unwrap_or(view.head().number));
@@ -91,8 +93,7 @@ fn rates(report: &ImportReport, begun: Instant) -> String {
 }
 
 /// What to do where a file holds no blocks of this chain.
-const REMEDY: &str =
-    "the blocks before it are imported; check that the file is whole and belongs to this chain file";
+const REMEDY: &str = "the blocks before it are imported; check that the file is whole and belongs to this chain file";
 
 fn file_error(config: &NodeConfig, path: &Path, error: FileError) -> Fatal {
     let cause = format!("{}: {error}", path.display());

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use chain::{ImportError, verify};
-use storage::{Store, Table};
+use storage::{StorageError, Store, Table};
 
 use super::DbAction;
 use super::ledger::{open_store, storage_error};
@@ -17,13 +17,7 @@ use crate::exit::Fatal;
 /// # Errors
 /// There is none, it is corrupt, or the disk fails.
 pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
-    if !config.data.database_dir().exists() {
-        let cause = format!("there is no database in {}", config.data.dir.display());
-        return Err(Fatal::config(
-            cause,
-            "name the data directory by --datadir, or start a chain by `drawbridge init`",
-        ));
-    }
+    require_database(&config)?;
     let _datadir = Datadir::open(&config.data)?;
     let store = open_store(&config)?;
     // A newer format must not be touched; an unknown chain file says nothing about the tables.
@@ -46,6 +40,15 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
     }
 }
 
+/// Refuses a data directory without a database, so that a misspelt one does not become a new chain.
+pub(super) fn require_database(config: &NodeConfig) -> Result<(), Fatal> {
+    if config.data.database_dir().exists() {
+        return Ok(());
+    }
+    let cause = format!("there is no database in {}", config.data.dir.display());
+    Err(Fatal::config(cause, "name the data directory by --datadir, or start a chain by `drawbridge init`"))
+}
+
 fn inspect(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
     let fatal = |error| storage_error(&config.data.dir, error);
     say(out, format_args!("{:<18}{:>14}{:>16}", "table", "rows (about)", "bytes"))?;
@@ -64,6 +67,7 @@ fn inspect(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Resul
 }
 
 fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
+    read_all(store).map_err(|error| storage_error(&config.data.dir, error))?;
     let check = verify::verify(store, |_| {}).map_err(|error| import_error(config, error))?;
     say(out, format_args!("head              {} {}", check.head, check.head_hash))?;
     say(out, format_args!("state root        {}", check.state.root))?;
@@ -84,6 +88,11 @@ fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<
     }
     let cause = format!("{} problems, the first: {}", check.problems.len(), check.problems[0]);
     Err(Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause })
+}
+
+/// Reads every row of every table, so that the checksums of those are compared that no root covers, such as the history.
+fn read_all(store: &dyn Store) -> Result<(), StorageError> {
+    Table::ALL.into_iter().flat_map(|table| store.iterate(table, &[])).try_for_each(|row| row.map(drop))
 }
 
 fn prune(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {

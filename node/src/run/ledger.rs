@@ -60,15 +60,29 @@ pub(super) fn open(config: &NodeConfig) -> Result<Opened, Fatal> {
     }
     let ledger = Ledger::open(store, &genesis, &text, ledger_config(config))
         .map_err(|error| open_error(&config.data.dir, error))?;
+    keep_chain_file(config, &text)?;
     Ok(Opened { ledger, genesis, datadir })
+}
+
+/// Puts a copy of the chain file beside the database, where people and `dumpgenesis` find it.
+fn keep_chain_file(config: &NodeConfig, text: &str) -> Result<(), Fatal> {
+    let path = config.data.chain_file();
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(&path, text).map_err(|error| Fatal::io(&path, &error))
 }
 
 /// Opens the database in the data directory, which must be held.
 pub(super) fn open_store(config: &NodeConfig) -> Result<Arc<RocksStore>, Fatal> {
-    let cache_bytes = usize::try_from(config.data.cache_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
-    let options = RocksOptions { cache_bytes, ..RocksOptions::default() };
+    let options = RocksOptions { cache_bytes: cache_bytes(config) / 2, ..RocksOptions::default() };
     let store = RocksStore::open(&config.data.database_dir(), options);
     store.map(Arc::new).map_err(|error| storage_error(&config.data.dir, error))
+}
+
+/// Returns the memory for caches: half of it goes to the database's blocks, half to rows of the newest state.
+fn cache_bytes(config: &NodeConfig) -> usize {
+    usize::try_from(config.data.cache_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX)
 }
 
 fn chain_file(config: &NodeConfig, store: &dyn Store) -> Result<String, Fatal> {
@@ -101,6 +115,7 @@ fn ledger_config(config: &NodeConfig) -> LedgerConfig {
     let pool = &config.pool;
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     LedgerConfig {
+        state_cache_bytes: cache_bytes(config) / 2,
         durability: match config.data.fsync {
             Fsync::Block => Durability::Disk,
             Fsync::Second => Durability::Process,

@@ -38,11 +38,13 @@ pub fn node(config: NodeConfig) -> Result<(), Fatal> {
     unlock_at_start(&keystore, &config.accounts)?;
     load_journal(&opened);
     let (failed, failure) = watch::channel(None);
-    log_facts(&opened, failed);
-    let miner = Miner::spawn(opened.ledger.clone(), keystore.clone(), miner_settings(&config, &keystore)?, now_seconds)
+    log_facts(&opened, failed.clone());
+    let settings = miner_settings(&config, &keystore)?;
+    let tell = Box::new(move |problem: &ImportError| tell_failure(&failed, problem));
+    let miner = Miner::spawn(opened.ledger.clone(), keystore.clone(), settings, now_seconds, tell)
         .map_err(|error| Fatal::Internal { cause: format!("no thread for the miner: {error}") })?;
     if config.miner.enabled || config.dev.is_some() {
-        start_mining(&miner)?;
+        start_mining(&miner, &keystore)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -152,10 +154,18 @@ fn log_facts(opened: &Opened, failed: watch::Sender<Option<ImportError>>) {
         }
         Fact::Failed(problem) => {
             error!(%problem, "the ledger failed");
-            // The node may have ended already.
-            let _ = failed.send(Some(problem.clone()));
+            tell_failure(&failed, problem);
         }
     }));
+}
+
+/// Ends the node for `problem`; the first one counts, as others follow from it.
+fn tell_failure(failed: &watch::Sender<Option<ImportError>>, problem: &ImportError) {
+    failed.send_if_modified(|known| {
+        let is_first = known.is_none();
+        known.get_or_insert_with(|| problem.clone());
+        is_first
+    });
 }
 
 fn miner_settings(config: &NodeConfig, keystore: &Keystore) -> Result<Settings, Fatal> {
@@ -192,7 +202,7 @@ fn dev_etherbase(dev: &DevConfig) -> Result<Option<Address>, Fatal> {
     Ok(accounts.last().map(|(address, _)| *address))
 }
 
-fn start_mining(miner: &Miner) -> Result<(), Fatal> {
+fn start_mining(miner: &Miner, keystore: &Keystore) -> Result<(), Fatal> {
     let Some(etherbase) = miner.settings().etherbase else {
         return Err(Fatal::key(
             "etherbase must be explicitly specified: the keystore holds no account",
@@ -204,6 +214,13 @@ fn start_mining(miner: &Miner) -> Result<(), Fatal> {
         return Err(Fatal::key(
             format!("{etherbase} is not one of the authorized miners of the chain file"),
             "name one of them by --miner.etherbase and unlock it by --unlock, or run without --mine",
+        ));
+    }
+    // Where miners are named, each block needs their signature: without the key all work would be in vain.
+    if !authorized.is_empty() && !keystore.is_unlocked(etherbase) {
+        return Err(Fatal::key(
+            format!("the blocks of {etherbase} need its signature, and the account is locked"),
+            "unlock it by --unlock and --password, or run without --mine",
         ));
     }
     miner.start();
@@ -230,6 +247,12 @@ async fn start_rpc(
 fn serve_error(error: ServeError) -> Fatal {
     match error {
         ServeError::PortInUse { addr, flag } => Fatal::PortInUse { address: addr, flag },
+        ServeError::Ipc { path, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Fatal::PortInUse { address: path.display().to_string(), flag: "--ipcpath" }
+        }
+        ServeError::Ipc { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Fatal::io(&path, &source)
+        }
         other @ (ServeError::Address { .. } | ServeError::Ipc { .. } | ServeError::UnknownNamespace { .. }) => {
             Fatal::config(other, "correct the flag that the message names")
         }

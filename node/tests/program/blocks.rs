@@ -38,7 +38,10 @@ fn a_chain_goes_through_files_whole_and_in_ranges() {
     // What was imported exports as the same bytes.
     home.run("export --datadir pieces again.rlp").succeeded();
     assert!(home.read("again.rlp") == home.read("chain.rlp"));
-    assert_eq!([home.read("first.rlp"), home.read("rest.rlp")].concat(), home.read("chain.rlp")[genesis_length(&home)..]);
+    assert_eq!(
+        [home.read("first.rlp"), home.read("rest.rlp")].concat(),
+        home.read("chain.rlp")[genesis_length(&home)..]
+    );
 }
 
 fn genesis_length(home: &Home) -> usize {
@@ -69,7 +72,7 @@ fn broken_files_are_refused_and_what_came_before_the_break_stays() {
     home.write("tail.rlp", [&whole[..genesis + first], &random_bytes(9, 100)].concat());
     home.write("huge.rlp", [0xff; 9]);
     home.write("text.rlp", "not a chain");
-    let mut flipped = whole.clone();
+    let mut flipped = whole;
     flipped[genesis + first + 60] ^= 1;
     home.write("flipped.rlp", flipped);
     for (file, head, expected) in [

@@ -1,6 +1,6 @@
 //! The built program from outside: nodes are started, asked over their sockets, stopped and killed, and what they leave on the disk
 //! is opened again. Commands that need no chain are tested in `cli.rs`.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod blocks;
 mod database;

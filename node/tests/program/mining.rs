@@ -174,7 +174,8 @@ fn mined_order(order: &str) -> Vec<usize> {
     node.call("miner_start", json!([]));
     node.wait_receipt(&sent[2], SOON);
     let block = node.block(1);
-    let mined: Vec<&str> = block["transactions"].as_array().unwrap().iter().map(|hash| hash.as_str().unwrap()).collect();
+    let mined: Vec<&str> =
+        block["transactions"].as_array().unwrap().iter().map(|hash| hash.as_str().unwrap()).collect();
     node.end();
     mined.iter().map(|hash| sent.iter().position(|sent| sent == hash).unwrap()).collect()
 }

@@ -107,8 +107,11 @@ fn open_connections_do_not_delay_the_stop() {
     let idle = std::net::TcpStream::connect(node.address).unwrap();
     // Half a request, whose rest never comes.
     let mut half = std::net::TcpStream::connect(node.address).unwrap();
-    std::io::Write::write_all(&mut half, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{")
-        .unwrap();
+    std::io::Write::write_all(
+        &mut half,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{",
+    )
+    .unwrap();
     let local = std::os::unix::net::UnixStream::connect(&ipc).unwrap();
     node.block_number();
     let stopped = node.end();

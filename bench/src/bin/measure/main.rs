@@ -45,6 +45,10 @@ enum What {
     Recover,
 }
 
+/// The node's own allocator: what is measured is what runs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Failure> {
     let flags = Flags::parse();
     evm_runtime::install_crypto();

@@ -134,9 +134,15 @@ impl Node {
 
     /// Sends a signal and waits for the end.
     #[track_caller]
-    pub(crate) fn stop(mut self, signal: Signal) -> Stopped {
-        let begun = Instant::now();
+    pub(crate) fn stop(self, signal: Signal) -> Stopped {
         self.signal(signal);
+        self.wait_end()
+    }
+
+    /// Waits until the node has ended by itself.
+    #[track_caller]
+    pub(crate) fn wait_end(mut self) -> Stopped {
+        let begun = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
             assert!(begun.elapsed() < START_TIMEOUT, "the node does not stop:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
