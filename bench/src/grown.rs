@@ -114,7 +114,7 @@ impl GrownState {
 }
 
 fn change(address_hash: B256, old: Option<TrieAccount>, random: &mut Random) -> AccountChange {
-    let balance = U256::from(random.next());
+    let balance = U256::from(random.number());
     let nonce = old.map_or(0, |old| old.nonce + 1);
     let new = Some(TrieAccount::new(nonce, balance, B256::ZERO, KECCAK256_EMPTY));
     AccountChange { address_hash, old, new, wiped: false, slots: Vec::new() }

@@ -87,7 +87,7 @@ pub fn update(reader: &dyn NodeReader, changes: Vec<LeafChange>) -> Result<TrieU
 }
 
 /// Returns the root and the node changes that follow from `changes` of keys of any length (nibbles, one a byte), one the beginning
-/// of another if need be; otherwise like [`update`].
+/// of another if need be; otherwise like [`update()`].
 ///
 /// # Errors
 /// The stored nodes cannot be read.

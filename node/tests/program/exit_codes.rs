@@ -135,7 +135,8 @@ fn damage_in_any_file_is_found_and_never_answered_from() {
     mine(&home, 6);
     home.run("db compact --datadir node").succeeded();
     let head = home.head("node");
-    let damages: [(&str, fn(&Path)); 6] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 6] = [
         (".sst", |path| flip(path, 12)),
         (".sst", |path| flip(path, usize::try_from(fs::metadata(path).unwrap().len()).unwrap() - 20)),
         (".sst", |path| fs::write(path, b"").unwrap()),

@@ -78,7 +78,7 @@ impl Traffic {
         let mut threads = Vec::new();
         for (account, random) in &mut self.senders {
             read_nonces(&mut client, std::slice::from_mut(account))?;
-            let random = Random::new(random.next());
+            let random = Random::new(random.number());
             let sender = Sender { account: account.clone(), random, terms, token, code: self.code.clone() };
             let connection = Client::connect(endpoint)?;
             let killed = killed.clone();
@@ -189,7 +189,7 @@ impl Sender {
     fn order(&mut self) -> Order {
         let to = Address::from_word(self.random.word());
         match self.random.below(20) {
-            0 => self.code.creation_order(U256::from(self.random.next())),
+            0 => self.code.creation_order(U256::from(self.random.number())),
             1..=10 => ether_transfer(to, u128::from(self.random.between(1, 1_000_000))),
             _ => transfer_order(self.token, to, self.random.between(1, 1_000_000)),
         }
