@@ -17,6 +17,9 @@ const SPONSORS: u32 = 10;
 const BATCH: usize = 100;
 /// How long transactions may take to be mined, counted from the last one that was.
 const MINING_TIME_MAX: Duration = Duration::from_secs(60);
+/// After this time without a receipt the node is told to mine (`evm_mine`), where it knows the word: Anvil's instant miner
+/// overlooks transactions that arrive while it makes a block, and would never mine them. Other nodes refuse the call.
+const NUDGE_AFTER: Duration = Duration::from_millis(20);
 /// The pause between two looks for receipts.
 const POLL_PAUSE: Duration = Duration::from_millis(2);
 /// The highest fee offered, in wei for a unit of gas; accounts with less ether offer less.
@@ -156,11 +159,18 @@ pub fn send_and_wait(client: &mut Client, raws: &[Raw]) -> Result<(), Failure> {
 pub fn wait_for_all(client: &mut Client, hashes: &[B256]) -> Result<Option<B256>, ClientError> {
     for hash in hashes.iter().rev() {
         let begun = Instant::now();
+        let mut nudged = begun;
         while client.call("eth_getTransactionReceipt", json!([hash]))?.is_null() {
             if begun.elapsed() > MINING_TIME_MAX {
                 return Ok(Some(*hash));
             }
             std::thread::sleep(POLL_PAUSE);
+            if nudged.elapsed() > NUDGE_AFTER {
+                match client.call("evm_mine", json!([])) {
+                    Ok(_) | Err(ClientError::Node { .. }) => nudged = Instant::now(),
+                    Err(error) => return Err(error),
+                }
+            }
         }
     }
     Ok(None)

@@ -217,7 +217,11 @@ mod tests {
         for n in 0..10_000u32 {
             view.get(Table::Slots, &n.to_be_bytes()).unwrap();
         }
-        let rows: usize = cache.shards.iter().map(|shard| shard.lock().young.len() + shard.lock().old.len()).sum();
+        let rows_of = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            shard.young.len() + shard.old.len()
+        };
+        let rows: usize = cache.shards.iter().map(rows_of).sum();
         assert!((1..600).contains(&rows), "{rows} rows");
     }
 }
