@@ -16,7 +16,7 @@ const SPONSORS: u32 = 10;
 /// How many requests go into one batch.
 const BATCH: usize = 100;
 /// How long transactions may take to be mined, counted from the last one that was.
-const MINING_TIME_MAX: Duration = Duration::from_secs(60);
+const MINING_TIME_MAX: Duration = Duration::from_secs(30);
 /// After this time without a receipt the node is told to mine (`evm_mine`), where it knows the word: Anvil's instant miner
 /// overlooks transactions that arrive while it makes a block, and would never mine them. Other nodes refuse the call.
 const NUDGE_AFTER: Duration = Duration::from_millis(20);
@@ -152,28 +152,36 @@ pub fn send_and_wait(client: &mut Client, raws: &[Raw]) -> Result<(), Failure> {
     if failed == 0 { Ok(()) } else { Err(format!("{failed} transactions of the preparation failed").into()) }
 }
 
-/// Waits until each of `hashes` has a receipt; returns one that has none after a minute without progress.
+/// Waits until each of `hashes` has a receipt; returns one that has none after half a minute without progress.
 ///
 /// # Errors
 /// The node does not answer.
 pub fn wait_for_all(client: &mut Client, hashes: &[B256]) -> Result<Option<B256>, ClientError> {
     for hash in hashes.iter().rev() {
-        let begun = Instant::now();
-        let mut nudged = begun;
-        while client.call("eth_getTransactionReceipt", json!([hash]))?.is_null() {
-            if begun.elapsed() > MINING_TIME_MAX {
-                return Ok(Some(*hash));
-            }
-            std::thread::sleep(POLL_PAUSE);
-            if nudged.elapsed() > NUDGE_AFTER {
-                match client.call("evm_mine", json!([])) {
-                    Ok(_) | Err(ClientError::Node { .. }) => nudged = Instant::now(),
-                    Err(error) => return Err(error),
-                }
-            }
+        if !wait_for_receipt(client, hash, POLL_PAUSE)? {
+            return Ok(Some(*hash));
         }
     }
     Ok(None)
+}
+
+/// Waits until `hash` has a receipt; tells whether it came in time.
+fn wait_for_receipt(client: &mut Client, hash: &B256, pause: Duration) -> Result<bool, ClientError> {
+    let begun = Instant::now();
+    let mut nudged = begun;
+    while client.call("eth_getTransactionReceipt", json!([hash]))?.is_null() {
+        if begun.elapsed() > MINING_TIME_MAX {
+            return Ok(false);
+        }
+        std::thread::sleep(pause);
+        if nudged.elapsed() > NUDGE_AFTER {
+            match client.call("evm_mine", json!([])) {
+                Ok(_) | Err(ClientError::Node { .. }) => nudged = Instant::now(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Returns the receipts of `hashes`, `None` where there is none.
@@ -210,11 +218,8 @@ pub fn time_to_receipt(client: &mut Client, frame: impl Fn(&str) -> Vec<u8>, raw
     if answer.contains("\"error\"") {
         return Err(answer.into());
     }
-    while client.call("eth_getTransactionReceipt", json!([raw.hash]))?.is_null() {
-        if begun.elapsed() > MINING_TIME_MAX {
-            return Err(format!("transaction {} is not mined after {MINING_TIME_MAX:?}", raw.hash).into());
-        }
-        std::thread::sleep(PAUSE);
+    if !wait_for_receipt(client, &raw.hash, PAUSE)? {
+        return Err(format!("transaction {} is not mined after {MINING_TIME_MAX:?}", raw.hash).into());
     }
     Ok(begun.elapsed())
 }

@@ -11,7 +11,7 @@ use bench::accounts::DEV_MNEMONIC;
 use bench::client::Endpoint;
 use bench::load::{Kind, Latency, Outcome, Plan, one_by_one, run};
 use bench::process::{NodeProcess, folder_bytes, free_port, path_text};
-use bench::summary::{as_f64, row, table};
+use bench::summary::{as_f64, table};
 use clap::Parser;
 
 /// How long a node may take to answer after its start.
@@ -20,6 +20,9 @@ const START_TIME_MAX: Duration = Duration::from_secs(30);
 const ONE_BY_ONE: usize = 100;
 /// How long a node is left alone before its memory is read: it then has nothing left to do.
 const IDLE_TIME: Duration = Duration::from_secs(3);
+
+/// What is sent, and how many in one request.
+const LOADS: [(Kind, usize); 4] = [(Kind::Ether, 1), (Kind::Ether, 100), (Kind::Erc20, 1), (Kind::Erc20, 100)];
 
 /// Loads this node and Anvil with the same transactions and prints both rates.
 #[derive(Parser)]
@@ -55,7 +58,8 @@ struct Seen {
     name: String,
     one_by_one: Latency,
     idle_bytes: u64,
-    outcomes: Vec<Outcome>,
+    /// In the order of [`LOADS`]; why a load did not come to its end, where it did not.
+    outcomes: Vec<Result<Outcome, String>>,
 }
 
 fn main() -> Result<(), Failure> {
@@ -101,14 +105,12 @@ fn measure(
     let one_by_one = one_by_one(&node.endpoint().url(), DEV_MNEMONIC, ONE_BY_ONE)?;
     drop(node);
     let mut outcomes = Vec::new();
-    for kind in [Kind::Ether, Kind::Erc20] {
-        for batch in [1, 100] {
-            let node = fresh()?;
-            outcomes.push(run(&plan(flags, node.endpoint(), kind, batch))?);
-        }
+    for (kind, batch) in LOADS {
+        let node = fresh()?;
+        outcomes.push(run(&plan(flags, node.endpoint(), kind, batch)).map_err(|error| error.to_string()));
     }
-    let name = outcomes.first().map(|outcome| outcome.node.clone()).unwrap_or_default();
-    Ok(Seen { name, one_by_one, idle_bytes, outcomes })
+    let name = outcomes.iter().flatten().next().map(|outcome| outcome.node.clone());
+    Ok(Seen { name: name.unwrap_or_else(|| "unknown".to_owned()), one_by_one, idle_bytes, outcomes })
 }
 
 fn plan(flags: &Flags, endpoint: &Endpoint, kind: Kind, batch: usize) -> Plan {
@@ -126,46 +128,41 @@ fn plan(flags: &Flags, endpoint: &Endpoint, kind: Kind, batch: usize) -> Plan {
 }
 
 fn print(own: &Seen, other: Option<&Seen>) {
-    let other_name = other.map_or("-", |other| &other.name);
-    println!("1: {}\n2: {other_name}\n", own.name);
-    let mut rows = vec![row([
-        &"load", &"1: tx/s", &"blocks", &"p50 ms", &"p99 ms", &"2: tx/s", &"blocks", &"p50 ms", &"p99 ms", &"ratio",
-    ])];
-    for (index, outcome) in own.outcomes.iter().enumerate() {
-        let other = other.and_then(|other| other.outcomes.get(index));
-        let name = format!(
-            "{:?} {}",
-            outcome.kind,
-            if outcome.batch == 1 { "single".to_owned() } else { format!("by {}", outcome.batch) }
-        );
-        let ratio = other.map(|other| outcome.transactions_per_second / other.transactions_per_second);
-        let mut line = vec![name];
-        line.extend(cells(Some(outcome)));
-        line.extend(cells(other));
-        line.push(ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")));
+    println!("1: {}\n2: {}\n", own.name, other.map_or("-", |other| &other.name));
+    let heads = ["load", "1: tx/s", "blocks", "p50 ms", "p99 ms", "2: tx/s", "blocks", "p50 ms", "p99 ms", "ratio"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for (index, (kind, batch)) in LOADS.into_iter().enumerate() {
+        let of = |seen: &'_ Seen| seen.outcomes.get(index).and_then(|outcome| outcome.clone().ok());
+        let (one, two) = (of(own), other.and_then(of));
+        let mut line = vec![format!("{kind:?}, {batch} a request")];
+        line.extend(cells(one.as_ref()));
+        line.extend(cells(two.as_ref()));
+        line.push(match (one, two) {
+            (Some(one), Some(two)) => format!("{:.2}", one.transactions_per_second / two.transactions_per_second),
+            _ => "-".to_owned(),
+        });
         rows.push(line);
     }
     println!("{}", table(&rows));
-    for seen in [Some(own), other].into_iter().flatten() {
-        let latency = seen.one_by_one;
-        println!(
-            "{}: idle {:.1} MB resident; submission to receipt when idle: first {:.1} ms, p50 {:.1} ms, p99 {:.1} ms",
-            seen.name,
-            megabytes(seen.idle_bytes),
-            latency.first,
-            latency.p50,
-            latency.p99
-        );
-        for outcome in seen.outcomes.iter().filter(|outcome| outcome.errors + outcome.missing + outcome.failed > 0) {
-            println!(
-                "  {:?} by {}: refused {}, without receipt {}, failed {}: {}",
-                outcome.kind,
-                outcome.batch,
-                outcome.errors,
-                outcome.missing,
-                outcome.failed,
-                outcome.first_error.as_deref().unwrap_or("-")
-            );
+    [Some(own), other].into_iter().flatten().for_each(print_rest);
+}
+
+/// Prints memory, latency, and what went wrong.
+fn print_rest(seen: &Seen) {
+    let (name, latency, idle) = (&seen.name, seen.one_by_one, megabytes(seen.idle_bytes));
+    println!("{name}: idle {idle:.1} MB resident; submission to receipt when idle:");
+    println!("  first {:.1} ms, p50 {:.1} ms, p99 {:.1} ms", latency.first, latency.p50, latency.p99);
+    for (outcome, (kind, batch)) in seen.outcomes.iter().zip(LOADS) {
+        match outcome {
+            Err(error) => println!("  {kind:?}, {batch} a request: {error}"),
+            Ok(outcome) if outcome.errors + outcome.missing + outcome.failed > 0 => {
+                let (errors, missing, failed) = (outcome.errors, outcome.missing, outcome.failed);
+                let first = outcome.first_error.as_deref().unwrap_or("-");
+                println!(
+                    "  {kind:?}, {batch} a request: refused {errors}, without receipt {missing}, failed {failed}: {first}"
+                );
+            }
+            Ok(_) => {}
         }
     }
 }
