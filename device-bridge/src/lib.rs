@@ -1,0 +1,1 @@
+//! The device path: shadows, certificates, broker, bridge and devices, over MQTT.
