@@ -8,24 +8,28 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate of the map and the crates of the map that it may import.
-const IMPORTS: [(&str, &[&str]); 7] = [
+const IMPORTS: [(&str, &[&str]); 9] = [
     ("consensus", &[]),
     ("storage", &[]),
     ("evm-runtime", &["consensus", "storage"]),
     ("chain", &["consensus", "storage", "evm-runtime"]),
+    ("network", &["consensus", "evm-runtime", "chain"]),
     ("rpc", &["consensus", "evm-runtime", "chain"]),
-    ("node", &["consensus", "storage", "evm-runtime", "chain", "rpc"]),
-    ("bench", &["consensus", "storage", "evm-runtime", "chain", "rpc", "node"]),
+    ("device-bridge", &["consensus", "storage"]),
+    ("node", &["consensus", "storage", "evm-runtime", "chain", "network", "rpc", "device-bridge"]),
+    ("bench", &["consensus", "storage", "evm-runtime", "chain", "network", "rpc", "node"]),
 ];
 
 /// Each vendor package and the crates that may import it; `bench` measures it bare, beside what is built on it.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 8] = [
     ("revm", &["evm-runtime", "bench"]),
+    ("revm-inspectors", &["evm-runtime"]),
+    ("libp2p", &["network"]),
     ("rocksdb", &["storage"]),
     ("jsonrpsee", &["rpc"]),
     ("secp256k1", &["consensus"]),
     ("tiny-keccak", &["consensus"]),
-    ("rumqttc", &[]),
+    ("rumqttc", &["device-bridge"]),
 ];
 
 /// Crates that are synchronous to the last dependency.
