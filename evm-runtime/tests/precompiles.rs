@@ -107,6 +107,7 @@ fn run(address: Address, fork: Fork, input: Bytes) -> CallOutcome {
         },
         fees: FeeRules::default(),
         contract_size_limit: None,
+        ethereum: None,
     };
     let context = CallContext {
         spec: &spec,

@@ -259,5 +259,6 @@ fn spec(fork: Fork) -> ChainSpec {
         },
         fees: FeeRules::default(),
         contract_size_limit: None,
+        ethereum: None,
     }
 }
