@@ -7,10 +7,13 @@
 mod api;
 mod block_id;
 mod config;
+mod cursor;
+mod discover;
 mod dispatch;
 mod errors;
 mod eth;
 mod events;
+mod explain;
 mod filters;
 mod http;
 mod ipc;
