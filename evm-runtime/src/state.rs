@@ -15,6 +15,7 @@ use storage::{Reader, Snapshot, StorageError, Table};
 
 mod apply;
 mod genesis;
+mod range;
 mod rebuild;
 
 pub use apply::{AccountChange, Applied, SlotChange, apply, compute, undo};

@@ -1,0 +1,30 @@
+//! What an operator chooses about the network's core.
+
+use crate::message::{Roles, Rule};
+
+/// Holds what an operator chooses.
+#[derive(Clone, Debug)]
+pub struct MachineConfig {
+    /// The rules of the chain file, by [`super::rules_of`].
+    pub rules: Vec<Rule>,
+    /// The program and its version, for peers.
+    pub agent: String,
+    /// What the node is there for.
+    pub roles: Roles,
+    /// How many peers there are at most; reserved ones are not counted.
+    pub peers_max: usize,
+    /// Whether a node that is at its genesis block starts from a state snapshot, where peers are far enough ahead.
+    pub start_from_snapshot: bool,
+}
+
+impl Default for MachineConfig {
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            agent: "drawbridge".to_owned(),
+            roles: Roles::default(),
+            peers_max: 50,
+            start_from_snapshot: false,
+        }
+    }
+}

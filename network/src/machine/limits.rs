@@ -1,0 +1,93 @@
+//! The machine's limits: how much of foreign data is held, how much is asked at once, and how long it waits. Each has its reason.
+
+/// How often the shell lets the machine look at the clock, in milliseconds.
+pub const TICK_MS: u64 = 500;
+/// At so many points a peer is cut off.
+pub const SCORE_MAX: u32 = 100;
+/// A peer loses one point of blame in so many milliseconds: an honest one's mishaps are forgotten within minutes.
+pub const SCORE_DECAY_MS: u64 = 2_000;
+/// For how long a peer that was cut off stays out, in milliseconds.
+pub const BAN_MS: u64 = 10 * 60 * 1000;
+/// For how long a peer that does not match stays out, in milliseconds: an operator may correct it.
+pub const MISMATCH_BAN_MS: u64 = 30 * 1000;
+
+/// How long a peer may take to introduce itself, in milliseconds.
+pub const HANDSHAKE_MS: u64 = 10_000;
+/// How long the machine waits for a response, in milliseconds.
+pub const RESPONSE_MS: u64 = 15_000;
+/// How many requests in a row a peer may leave unanswered before we part; nobody is to blame for a bad line.
+pub const UNANSWERED_MAX: u32 = 4;
+/// How often each peer is asked for its status anew, in milliseconds: what gossip lost comes to light.
+pub const STATUS_MS: u64 = 10_000;
+/// How often a peer is asked what is in its pool, in milliseconds.
+pub const POOL_MS: u64 = 20_000;
+/// How far a peer's clock may be off, in milliseconds: its blocks would be held as too far ahead (`FUTURE_BLOCK_SECONDS_MAX`).
+pub const CLOCK_OFFSET_MS_MAX: u64 = 15_000;
+/// From which median offset on the operator is warned, in milliseconds.
+pub const CLOCK_WARN_MS: u64 = 5_000;
+
+/// How many requests of one peer are answered in a burst.
+pub const REQUEST_BURST: u64 = 256;
+/// How many requests a second of one peer are answered in the long run.
+pub const REQUESTS_PER_SECOND: u64 = 64;
+/// How many requests of one peer may be refused in a second before it counts as an offence.
+pub const REFUSALS_MAX: u64 = 64;
+/// How many requests are with one peer at a time.
+pub const REQUESTS_PER_PEER_MAX: usize = 4;
+
+/// How many blocks' hashes are remembered as already told.
+pub const SEEN_BLOCKS_MAX: usize = 4096;
+/// Room for blocks that were checked and passed on and are not imported yet, in bytes.
+pub const RECENT_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Room for compact blocks that wait for their parent or their time, in bytes.
+pub const ORPHAN_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Room for one peer's share of them, in bytes.
+pub const ORPHAN_BYTES_PER_PEER: usize = 2 * 1024 * 1024;
+/// How far above the head a gossiped block may be for being kept as an orphan.
+pub const ORPHAN_DISTANCE_MAX: u64 = 256;
+/// How long an orphan is kept, in milliseconds.
+pub const ORPHAN_MS: u64 = 120_000;
+/// Room for side branches that came by gossip and are not finalized away yet, in bytes.
+pub const SIDE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How many blocks are being rebuilt at a time, over all peers.
+pub const REBUILDS_MAX: usize = 32;
+/// How many blocks of one peer are being rebuilt at a time.
+pub const REBUILDS_PER_PEER: usize = 8;
+
+/// How many announced transactions wait to be fetched: four times what a pool holds.
+pub const WANTED_MAX: usize = 16_384;
+/// How many of them one peer may have announced alone.
+pub const WANTED_PER_PEER: usize = 4096;
+/// How many peers are remembered as holders of a wanted transaction.
+pub const HOLDERS_MAX: usize = 4;
+/// How many transactions wait for an announcement of our own.
+pub const UNTOLD_MAX: usize = 16_384;
+/// How long transactions are gathered for one announcement, in milliseconds.
+pub const GATHER_MS: u64 = 100;
+/// How many hashes of refused transactions are remembered, so that they are not fetched again from everyone.
+pub const REFUSED_MAX: usize = 8192;
+/// How many jobs with transactions run at a time.
+pub const TRANSACTION_JOBS_MAX: usize = 4;
+
+/// How many verified headers wait for their bodies: a branch must prove itself heavier within as many.
+pub const HEADERS_AHEAD_MAX: usize = 8192;
+/// Room for bodies that were fetched and wait for their turn, in bytes.
+pub const BODIES_AHEAD_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// How many blocks are ahead of the import with their bodies fetched or on the way.
+pub const BODIES_AHEAD_MAX: usize = 1024;
+/// How many bodies are asked for at once.
+pub const BODIES_PER_REQUEST: usize = 32;
+/// How many imports are on their way to the ledger.
+pub const IMPORTS_AHEAD_MAX: usize = 64;
+/// How many jobs of the sync run at a time.
+pub const SYNC_JOBS_MAX: usize = 4;
+/// How often a peer's lack of an answer is borne in one sync before another peer is taken.
+pub const STALLS_MAX: u32 = 3;
+
+/// How many heads are remembered about which the operator was alarmed.
+pub const ALARMS_MAX: usize = 256;
+
+/// How many blocks the network must be ahead for a start from a snapshot.
+pub const SNAPSHOT_DISTANCE_MIN: u64 = 256;
+/// Room for a snapshot before it is verified, in bytes; a larger one is not taken.
+pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

@@ -1,0 +1,322 @@
+//! New transactions: announced by name, fetched from who holds them, added to the pool, and announced on. A node says of a
+//! transaction only that it holds it, so announcements are not passed on: each node makes its own.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use alloy_primitives::{B256, keccak256};
+use chain::{PoolError, ViewError};
+use consensus::RecoveredTransaction;
+
+use super::action::{Action, Offence};
+use super::bounded::Seen;
+use super::event::PeerId;
+use super::job::Job;
+use super::limits::{
+    GATHER_MS, HOLDERS_MAX, POOL_MS, REFUSED_MAX, TRANSACTION_JOBS_MAX, UNTOLD_MAX, WANTED_MAX, WANTED_PER_PEER,
+};
+use super::requests::Purpose;
+use super::serve::notice;
+use super::{Context, Machine};
+use crate::message::limits::{NOTICES_MAX, RESPONSE_BYTES_SOFT, TRANSACTION_BYTES_MAX, TRANSACTIONS_MAX};
+use crate::message::{Announcement, Gossip, Notice, Request};
+
+/// A transaction that we do not have.
+struct Wanted {
+    size_bytes: usize,
+    /// Who holds it; the first has announced it first.
+    holders: Vec<PeerId>,
+    /// Whether it is asked for, or with a job.
+    is_coming: bool,
+}
+
+/// Holds what is known of transactions that are on their way in and out.
+pub(crate) struct Transactions {
+    wanted: BTreeMap<B256, Wanted>,
+    /// In the order in which they were announced; what is no longer wanted may stand here until it is met.
+    order: VecDeque<B256>,
+    per_peer: BTreeMap<PeerId, usize>,
+    refused: Seen,
+    untold: VecDeque<Notice>,
+    tell_at: Option<u64>,
+    jobs: usize,
+    pool_asked_at: u64,
+}
+
+impl Default for Transactions {
+    fn default() -> Self {
+        Self {
+            wanted: BTreeMap::new(),
+            order: VecDeque::new(),
+            per_peer: BTreeMap::new(),
+            refused: Seen::new(REFUSED_MAX),
+            untold: VecDeque::new(),
+            tell_at: None,
+            jobs: 0,
+            pool_asked_at: 0,
+        }
+    }
+}
+
+impl Transactions {
+    /// Counts the transactions that are wanted.
+    pub(crate) fn wanted_count(&self) -> usize {
+        self.wanted.len()
+    }
+
+    fn forget(&mut self, hash: B256) {
+        if let Some(wanted) = self.wanted.remove(&hash) {
+            for holder in wanted.holders {
+                self.release(holder);
+            }
+        }
+    }
+
+    fn release(&mut self, holder: PeerId) {
+        if let Some(count) = self.per_peer.get_mut(&holder) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_peer.remove(&holder);
+            }
+        }
+    }
+
+    /// Takes a holder from a wanted transaction; without any the transaction is not wanted any more.
+    fn drop_holder(&mut self, hash: B256, holder: PeerId) {
+        let Some(wanted) = self.wanted.get_mut(&hash) else { return };
+        wanted.is_coming = false;
+        let before = wanted.holders.len();
+        wanted.holders.retain(|known| *known != holder);
+        let (gone, none_left) = (wanted.holders.len() < before, wanted.holders.is_empty());
+        if gone {
+            self.release(holder);
+        }
+        if none_left {
+            self.wanted.remove(&hash);
+        }
+    }
+
+    fn want(&mut self, notice: &Notice, peer: PeerId) {
+        let share = self.per_peer.get(&peer).copied().unwrap_or(0);
+        if share >= WANTED_PER_PEER {
+            return;
+        }
+        let is_full = self.wanted.len() >= WANTED_MAX;
+        match self.wanted.get_mut(&notice.hash) {
+            Some(wanted) if wanted.holders.contains(&peer) || wanted.holders.len() >= HOLDERS_MAX => return,
+            Some(wanted) => wanted.holders.push(peer),
+            None if is_full => return,
+            None => {
+                let size_bytes = usize::try_from(notice.size_bytes).unwrap_or(usize::MAX);
+                let wanted = Wanted { size_bytes, holders: vec![peer], is_coming: false };
+                self.wanted.insert(notice.hash, wanted);
+                self.order.push_back(notice.hash);
+            }
+        }
+        *self.per_peer.entry(peer).or_default() += 1;
+        // What was met and is no longer wanted goes before it piles up.
+        if self.order.len() > 2 * WANTED_MAX {
+            self.order.retain(|hash| self.wanted.contains_key(hash));
+        }
+    }
+
+    /// Takes the hashes that are to be asked of a peer now.
+    fn take_batch(&mut self, peer: PeerId) -> Vec<B256> {
+        let (mut batch, mut bytes) = (Vec::new(), 0usize);
+        for hash in &self.order {
+            let Some(wanted) = self.wanted.get_mut(hash) else { continue };
+            if wanted.is_coming || !wanted.holders.contains(&peer) {
+                continue;
+            }
+            bytes = bytes.saturating_add(wanted.size_bytes);
+            if batch.len() == TRANSACTIONS_MAX || (bytes > RESPONSE_BYTES_SOFT && !batch.is_empty()) {
+                break;
+            }
+            wanted.is_coming = true;
+            batch.push(*hash);
+        }
+        while self.order.front().is_some_and(|hash| !self.wanted.contains_key(hash)) {
+            self.order.pop_front();
+        }
+        batch
+    }
+}
+
+impl Machine {
+    /// Takes note of what a peer holds, and fetches what we lack.
+    pub(crate) fn on_notices(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: PeerId,
+        notices: &[Notice],
+    ) -> Result<(), ViewError> {
+        if notices.iter().any(|notice| notice.kind == 3) {
+            let detail = "a blob transaction was announced".to_owned();
+            self.punish(context, peer, Offence::InvalidTransaction, detail);
+            return Ok(());
+        }
+        for notice in notices {
+            let too_long = notice.size_bytes > u64::try_from(TRANSACTION_BYTES_MAX).unwrap_or(u64::MAX);
+            let known = context.ledger.pool().contains(notice.hash) || self.transactions.refused.contains(notice.hash);
+            if !too_long && !known && context.view.transaction(notice.hash)?.is_none() {
+                self.transactions.want(notice, peer);
+            }
+        }
+        self.fetch_transactions(context, peer);
+        Ok(())
+    }
+
+    fn fetch_transactions(&mut self, context: &mut Context<'_>, peer: PeerId) {
+        if self.transactions.jobs >= TRANSACTION_JOBS_MAX
+            || !self.peers.get(peer).is_some_and(super::peers::Peer::has_room)
+        {
+            return;
+        }
+        let batch = self.transactions.take_batch(peer);
+        if !batch.is_empty() {
+            let message = Request::Transactions(batch.clone());
+            self.send(context, peer, Purpose::Transactions(batch), message);
+        }
+    }
+
+    /// Adds fetched transactions to the pool, by a job.
+    pub(crate) fn on_transactions(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: PeerId,
+        asked: &[B256],
+        transactions: Vec<Vec<u8>>,
+    ) {
+        // The hash of a transaction is that of its encoding, so that what was not asked for is told without decoding.
+        let hashes: Vec<B256> = transactions.iter().map(keccak256).collect();
+        for hash in asked.iter().filter(|hash| !hashes.contains(hash)) {
+            self.transactions.drop_holder(*hash, peer);
+        }
+        if hashes.iter().any(|hash| !asked.contains(hash)) || hashes.len() > asked.len() {
+            hashes.iter().for_each(|hash| self.transactions.drop_holder(*hash, peer));
+            let detail = "transactions that were not asked for".to_owned();
+            self.punish(context, peer, Offence::WrongResponse, detail);
+            return;
+        }
+        if !transactions.is_empty() {
+            self.transactions.jobs += 1;
+            context.push(Action::Run(Box::new(Job::AddTransactions { peer, transactions })));
+        }
+    }
+
+    /// Does without transactions that a peer did not send.
+    pub(crate) fn on_transactions_lost(&mut self, context: &mut Context<'_>, peer: PeerId, asked: &[B256]) {
+        asked.iter().for_each(|hash| self.transactions.drop_holder(*hash, peer));
+        self.fetch_from_all(context);
+    }
+
+    fn fetch_from_all(&mut self, context: &mut Context<'_>) {
+        if self.transactions.wanted.is_empty() {
+            return;
+        }
+        let peers: Vec<PeerId> = self.peers.welcome().map(|(id, _)| id).collect();
+        for peer in peers {
+            self.fetch_transactions(context, peer);
+        }
+    }
+
+    /// Learns what the pool says to fetched transactions.
+    pub(crate) fn on_transactions_added(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: PeerId,
+        outcomes: Vec<(B256, Result<(), PoolError>)>,
+        malformed: Vec<(B256, String)>,
+    ) {
+        self.transactions.jobs = self.transactions.jobs.saturating_sub(1);
+        let mut wrong = Vec::new();
+        for (hash, outcome) in outcomes {
+            self.transactions.forget(hash);
+            match outcome {
+                Err(error @ PoolError::WrongChainId { .. }) => wrong.push((hash, error.to_string())),
+                Ok(()) | Err(PoolError::AlreadyKnown | PoolError::State(_)) => {}
+                // It may be good again later, but not because another peer has it too.
+                Err(_) => {
+                    self.transactions.refused.insert(hash);
+                }
+            }
+        }
+        for (hash, problem) in malformed.into_iter().chain(wrong) {
+            self.transactions.forget(hash);
+            self.transactions.refused.insert(hash);
+            self.punish(context, peer, Offence::InvalidTransaction, format!("transaction {hash}: {problem}"));
+        }
+        self.fetch_from_all(context);
+    }
+
+    /// Takes note of a transaction that entered our pool: peers are told within [`GATHER_MS`].
+    pub(crate) fn on_new_transaction(&mut self, context: &mut Context<'_>, tx: &RecoveredTransaction) {
+        self.transactions.forget(tx.hash());
+        if tx.size_bytes() > TRANSACTION_BYTES_MAX {
+            return;
+        }
+        if self.transactions.untold.len() >= UNTOLD_MAX {
+            // Peers find it when they ask what is in the pool.
+            self.transactions.untold.pop_front();
+        }
+        self.transactions.untold.push_back(notice(tx));
+        if self.transactions.untold.len() >= NOTICES_MAX {
+            self.tell_transactions(context);
+        } else if self.transactions.tell_at.is_none() {
+            let at = context.now_ms.saturating_add(GATHER_MS);
+            self.transactions.tell_at = Some(at);
+            context.push(Action::WakeAt(at));
+        }
+    }
+
+    fn tell_transactions(&mut self, context: &mut Context<'_>) {
+        self.transactions.tell_at = None;
+        while !self.transactions.untold.is_empty() {
+            let count = self.transactions.untold.len().min(NOTICES_MAX);
+            let notices = self.transactions.untold.drain(..count).collect();
+            let salt = context.rng.next_u64();
+            self.publish(context, &Gossip::Transactions(Announcement { salt, notices }));
+        }
+    }
+
+    /// Tells what has been gathered, and asks some peer what gossip may have missed.
+    pub(crate) fn tick_transactions(&mut self, context: &mut Context<'_>) {
+        if self.transactions.tell_at.is_some_and(|at| at <= context.now_ms) {
+            self.tell_transactions(context);
+        }
+        if context.now_ms.saturating_sub(self.transactions.pool_asked_at) >= POOL_MS {
+            self.transactions.pool_asked_at = context.now_ms;
+            // What was refused once, for want of funds say, gets another try.
+            self.transactions.refused = Seen::new(REFUSED_MAX);
+            let peers: Vec<PeerId> =
+                self.peers.welcome().filter(|(_, peer)| peer.has_room()).map(|(id, _)| id).collect();
+            if let Some(peer) = pick(&peers, context) {
+                self.ask_pool(context, peer);
+            }
+        }
+        self.fetch_from_all(context);
+    }
+
+    /// Asks a peer what is in its pool.
+    pub(crate) fn ask_pool(&mut self, context: &mut Context<'_>, peer: PeerId) {
+        self.send(context, peer, Purpose::Pool, Request::Pool);
+    }
+
+    /// Drops a peer that is gone from the holders.
+    pub(crate) fn forget_transactions_of(&mut self, peer: PeerId) {
+        let held = self.transactions.wanted.iter().filter(|(_, wanted)| wanted.holders.contains(&peer));
+        let held: Vec<(B256, bool)> = held.map(|(hash, wanted)| (*hash, wanted.is_coming)).collect();
+        for (hash, is_coming) in held {
+            self.transactions.drop_holder(hash, peer);
+            if let Some(wanted) = self.transactions.wanted.get_mut(&hash) {
+                wanted.is_coming = is_coming;
+            }
+        }
+    }
+}
+
+/// Draws one of several.
+pub(crate) fn pick<T: Copy>(list: &[T], context: &mut Context<'_>) -> Option<T> {
+    let count = u64::try_from(list.len()).ok().filter(|count| *count > 0)?;
+    let index = usize::try_from(context.rng.next_u64() % count).ok()?;
+    list.get(index).copied()
+}
