@@ -20,6 +20,7 @@ pub mod spec;
 #[cfg(test)]
 mod test_chain;
 pub mod transaction;
+pub mod typed_data;
 pub mod validation;
 pub mod witness;
 
@@ -27,5 +28,6 @@ pub use block::{Block, BlockBody, Header, RecoveredBlock, SealedHeader};
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisWarning};
 pub use spec::{ChainSpec, DifficultyRule, EmptyBlocks, FeeRules, Fork, PowRules};
 pub use transaction::{RecoveredTransaction, Transaction, TransactionError};
+pub use typed_data::{TypedData, TypedDataError};
 pub use validation::ValidationError;
 pub use witness::Witness;
