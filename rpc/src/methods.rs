@@ -10,7 +10,7 @@ use crate::api::{Answer, Api};
 use crate::errors::RpcError;
 use crate::eth::{blocks, calls, chain_info, fees, logs, polling, send, sign, state, transactions};
 use crate::params::Call;
-use crate::{miner, net, personal, txpool};
+use crate::{backup, miner, net, personal, txpool};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -156,6 +156,8 @@ pub static METHODS: &[Method] = &[
     slow("txpool_content", &[], txpool::content, "All of them, by sender and nonce."),
     slow("txpool_contentFrom", &["address"], txpool::content_from, "Those of one sender."),
     slow("txpool_inspect", &[], txpool::inspect, "All of them, a line each."),
+
+    slow("admin_backup", &["path"], backup::create, "Copies the chain's database, as it is now, into a new directory on the node's machine; head and genesis of the copy. `drawbridge backup verify` and `restore` read it."),
 
     slow("miner_start", &["threads?"], miner::start, "Starts mining."),
     slow("miner_stop", &[], miner::stop, "Stops mining."),
