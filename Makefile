@@ -12,14 +12,15 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 BIN := $(TARGET)/release/drawbridge
 CARGO_FLAGS := --release --workspace --locked
 
-# Sizes of the slow proofs.
-CRASH_CYCLES ?= 20
+# Sizes of the slow proofs: N cycles, a small number by default.
+N ?=
 SEED ?= 1
 # Of how many files of published vectors the sample in `make test` runs one.
 SAMPLE ?= 16
 ARGS ?=
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance conformance-sample bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders conformance conformance-sample bench help
+.PHONY: faults crash power disk-full io-errors corrupt
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,7 +41,7 @@ setup:
 setup-all:
 	@scripts/setup.sh all
 
-test: lint doc unit conformance-sample contracts clients orders crash ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts clients orders faults ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -62,8 +63,22 @@ clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
 orders: build-all ## the order experiment: seller, buyer and device over JSON-RPC
 	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
 
-crash: build-all ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
-	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
+faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
+
+crash: build-all ## kills the node in every situation of its life and checks what is left (N, SEED)
+	$(TARGET)/release/crash kill --node $(BIN) --cycles $(or $(N),20) --seed $(SEED)
+
+power: build-all ## power losses: what was not synced is lost in part (N, SEED)
+	$(TARGET)/release/crash power --node $(BIN) --cycles $(or $(N),12) --seed $(SEED)
+
+disk-full: build-all ## fills a small file system under the node; takes root (N, SEED)
+	$(TARGET)/release/crash full --node $(BIN) --cycles $(or $(N),2) --seed $(SEED)
+
+io-errors: build-all ## calls on the database's files fail (N, SEED)
+	$(TARGET)/release/crash io --node $(BIN) --cycles $(or $(N),12) --seed $(SEED)
+
+corrupt: build-all ## damages files of the database (N, SEED)
+	$(TARGET)/release/crash corrupt --node $(BIN) --cycles $(or $(N),20) --seed $(SEED)
 
 conformance: build-all ## published test vectors, all of them, through the ledger's own doors (ARGS="--suite state --fork Osaka" and more)
 	$(TARGET)/release/conformance $(or $(ARGS),--document docs/conformance.md)

@@ -1,13 +1,14 @@
 //! What the measuring programs share: a small JSON-RPC client, accounts and signed transactions, node processes, and the chains
 //! and states that are measured.
 //!
-//! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (kills a
-//! node under load and checks what is left), `conformance` (published test vectors) and `measure` (the parts by themselves).
+//! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (faults of
+//! every kind, and what is left after them), `conformance` (published test vectors) and `measure` (the parts by themselves).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod accounts;
 pub mod client;
+pub mod disk;
 pub mod funding;
 pub mod grown;
 pub mod load;

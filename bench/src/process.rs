@@ -33,11 +33,26 @@ impl NodeProcess {
     /// # Errors
     /// The program cannot be started.
     pub fn start(program: &Path, arguments: &[String], port: u16, log: &Path) -> Result<Self, Failure> {
+        Self::start_in(program, arguments, &[], port, log)
+    }
+
+    /// Starts `program` as [`NodeProcess::start`] does, with these variables in its environment.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start_in(
+        program: &Path,
+        arguments: &[String],
+        environment: &[(String, String)],
+        port: u16,
+        log: &Path,
+    ) -> Result<Self, Failure> {
         let log = File::options().create(true).append(true).open(log)?;
         let errors = log.try_clone()?;
         let spawned = Instant::now();
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
         Ok(Self { child, endpoint: Endpoint::parse(&format!("http://127.0.0.1:{port}"))?, spawned })
     }
@@ -47,9 +62,46 @@ impl NodeProcess {
     /// # Errors
     /// As [`NodeProcess::start`].
     pub fn drawbridge(program: &Path, datadir: &Path, log: &Path) -> Result<Self, Failure> {
+        Self::drawbridge_in(program, datadir, &[], &[], log)
+    }
+
+    /// Starts a Drawbridge development chain in `datadir` with more flags and these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`NodeProcess::start`].
+    pub fn drawbridge_in(
+        program: &Path,
+        datadir: &Path,
+        flags: &[&str],
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Result<Self, Failure> {
         let port = free_port()?;
-        let arguments = ["--dev", "--datadir", path_text(datadir)?, "--http.port", &port.to_string()];
-        Self::start(program, &arguments.map(str::to_owned), port, log)
+        let mut arguments =
+            ["--dev", "--datadir", path_text(datadir)?, "--http.port", &port.to_string()].map(str::to_owned).to_vec();
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        Self::start_in(program, &arguments, environment, port, log)
+    }
+
+    /// Returns how the process ended, where it has.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Kills the process (SIGKILL) where it still runs, and returns how it had ended by itself before.
+    ///
+    /// # Errors
+    /// The system does not obey.
+    pub fn kill_or_ended(mut self) -> std::io::Result<Option<ExitStatus>> {
+        let ended = self.child.try_wait()?;
+        if ended.is_none() {
+            self.child.kill()?;
+            self.child.wait()?;
+        }
+        Ok(ended)
     }
 
     /// Returns where it serves.
@@ -135,6 +187,47 @@ pub fn run(program: &Path, arguments: &[&str], log: &Path) -> Result<ExitStatus,
     let log = File::options().create(true).append(true).open(log)?;
     let errors = log.try_clone()?;
     Ok(Command::new(program).args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors).status()?)
+}
+
+/// What a command did until it was killed or had ended.
+#[derive(Clone, Copy, Debug)]
+pub enum KilledCommand {
+    /// It was killed.
+    Killed,
+    /// It had ended before.
+    Ended(ExitStatus),
+}
+
+/// Runs a command of `program` and kills it (SIGKILL) after `time`, its output at the end of the file `log`.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run_and_kill(
+    program: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+    log: &Path,
+    time: Duration,
+) -> Result<KilledCommand, Failure> {
+    let log = File::options().create(true).append(true).open(log)?;
+    let errors = log.try_clone()?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut child = command.spawn()?;
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        if let Some(status) = child.try_wait()? {
+            return Ok(KilledCommand::Ended(status));
+        }
+        std::thread::sleep(Duration::from_millis(1).min(time.saturating_sub(begun.elapsed())));
+    }
+    if let Some(status) = child.try_wait()? {
+        return Ok(KilledCommand::Ended(status));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(KilledCommand::Killed)
 }
 
 /// Returns a path as text.

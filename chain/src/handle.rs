@@ -1,6 +1,8 @@
 //! The ledger's handle: what everyone but the writer thread holds.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use alloy_primitives::{B64, B256};
@@ -10,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
 use storage::{RowCache, StorageError, Store};
 
+use crate::backup::{self, BackupError, BackupRecord};
 use crate::build::{self, BuildRequest, Candidate};
 use crate::head::PoolHead;
 use crate::import::{ImportError, ImportOutcome, Imported, Reorganisation, Writer};
@@ -89,6 +92,8 @@ impl Ledger {
             commands: sender,
             store: store.clone(),
             thread: Mutex::new(None),
+            backups: Mutex::new(()),
+            is_out_of_space: AtomicBool::new(false),
         });
         let ethash = config.ethash.clone();
         let writer = Writer { store, config, cache, view, ethash };
@@ -110,6 +115,10 @@ struct Shared {
     commands: Sender<Command>,
     store: Arc<dyn Store>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held while a backup is made.
+    backups: Mutex<()>,
+    /// Whether the last import failed for want of space.
+    is_out_of_space: AtomicBool,
 }
 
 /// Reads the ledger and hands it work; clones share it.
@@ -226,6 +235,20 @@ impl LedgerHandle {
         Ok(candidate)
     }
 
+    /// Tells whether the last import failed because the disk is full. Reads go on meanwhile, and so do imports when there is space again.
+    pub fn is_out_of_space(&self) -> bool {
+        self.shared.is_out_of_space.load(Ordering::Relaxed)
+    }
+
+    /// Makes a backup of the chain as it is now in the directory `target`, which must not exist yet; imports go on meanwhile.
+    ///
+    /// # Errors
+    /// `target` exists, or the store or the disk failed.
+    pub fn back_up(&self, target: &Path) -> Result<BackupRecord, BackupError> {
+        let _one_at_a_time = self.shared.backups.lock();
+        backup::create(&*self.shared.store, target)
+    }
+
     /// Brings all imports to the disk.
     ///
     /// # Errors
@@ -259,6 +282,8 @@ impl Shared {
                 Command::Stop => return,
             };
             self.view.store(writer.view.clone());
+            let out_of_space = result.as_ref().is_err_and(ImportError::is_out_of_space);
+            self.is_out_of_space.store(out_of_space, Ordering::Relaxed);
             let fatal = result.as_ref().err().filter(|error| error.is_fatal()).cloned();
             let outcome = result.map(|imported| self.follow(&writer.view, imported, now));
             // Nobody waits for the answer any more: the import stands all the same.

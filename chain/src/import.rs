@@ -59,9 +59,15 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    /// Tells whether our own machine is to blame, so that the node must stop.
+    /// Tells whether our own machine is to blame, so that the node must stop. A full disk is no such reason: nothing was written, reads go
+    /// on, and the same block can be imported when there is space again.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Storage(_) | Self::Corrupt(_) | Self::ShutDown)
+        matches!(self, Self::Storage(_) | Self::Corrupt(_) | Self::ShutDown) && !self.is_out_of_space()
+    }
+
+    /// Tells whether the disk is full.
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Full(_)))
     }
 }
 

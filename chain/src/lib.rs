@@ -3,6 +3,7 @@
 //! One thread owns the [`Ledger`]'s writing side and imports one block after the other; everyone else holds a [`LedgerHandle`]
 //! and reads a [`ChainView`], one moment's snapshot, without waiting for the writer.
 
+pub mod backup;
 mod build;
 pub mod files;
 mod handle;

@@ -190,6 +190,13 @@ pub(crate) fn head_view(snapshot: Snapshot, genesis: &Genesis) -> Result<ChainVi
     if head.hash() != hash {
         return Err(corrupt("the head's header has another hash"));
     }
+    let root = state::stored_root(&*snapshot)?;
+    if root != head.state_root {
+        return Err(OpenError::Corrupt(format!(
+            "state root: the head says {}, the stored trie {root}",
+            head.state_root
+        )));
+    }
     Ok(ChainView {
         spec: Arc::new(genesis.spec.clone()),
         snapshot,

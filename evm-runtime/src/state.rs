@@ -20,7 +20,7 @@ mod rebuild;
 
 pub use apply::{AccountChange, Applied, SlotChange, apply, compute, undo};
 pub use genesis::put_genesis;
-pub use rebuild::{StateCheck, check, forget_history};
+pub use rebuild::{StateCheck, check, forget_history, stored_root};
 
 /// Says why state cannot be read or changed: always our own store's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

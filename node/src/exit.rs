@@ -67,6 +67,11 @@ pub enum Fatal {
         /// What was found.
         cause: String,
     },
+    /// A backup contradicts itself or cannot be read.
+    BackupDamaged {
+        /// What was found, with the path.
+        cause: String,
+    },
     /// The database was written by a newer program.
     DatabaseNewer {
         /// The data directory.
@@ -118,6 +123,7 @@ impl Fatal {
             Self::DatadirLocked { .. } => 73,
             Self::Disk { .. } => 74,
             Self::DatabaseCorrupt { .. } => 75,
+            Self::BackupDamaged { .. } => 78,
             Self::DatabaseNewer { .. } => 76,
             Self::Key { .. } => 77,
         }
@@ -144,9 +150,10 @@ impl Fatal {
                 "free space on the disk, or check it, and start again; no committed block is lost".into()
             }
             Self::DatabaseCorrupt { datadir, .. } => format!(
-                "run `drawbridge db verify --datadir {0}`; if that fails, `drawbridge removedb --datadir {0}` and import an export or synchronise again",
+                "run `drawbridge db recover --datadir {0}`, which keeps every whole block if it can; if that fails, `drawbridge removedb --datadir {0}` and restore a backup, import an export or synchronise again",
                 datadir.display()
             ),
+            Self::BackupDamaged { .. } => "take another backup, and make a new one of the running node".into(),
             Self::DatabaseNewer { .. } => "start a newer drawbridge, or choose another --datadir".into(),
         }
     }
@@ -159,6 +166,7 @@ impl Display for Fatal {
             | Self::Config { cause, .. }
             | Self::Internal { cause }
             | Self::Disk { cause }
+            | Self::BackupDamaged { cause }
             | Self::Key { cause, .. } => formatter.write_str(cause),
             Self::GenesisMismatch { datadir, have, want, difference } => {
                 let datadir = datadir.display();
@@ -246,6 +254,7 @@ mod tests {
             Fatal::DatabaseCorrupt { datadir: datadir.clone(), cause: text() },
             Fatal::DatabaseNewer { datadir, have: 2, known: 1 },
             Fatal::Key { cause: text(), remedy: "give it".into() },
+            Fatal::BackupDamaged { cause: text() },
         ]
     }
 

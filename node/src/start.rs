@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::cli::legacy::{Warning, translate};
-use crate::cli::{Command, ConfigCommand, DbCommand, Typed, parse};
+use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, Typed, parse};
 use crate::commands::removedb::Consent;
 use crate::commands::{account, genesis, removedb, say, version};
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
 use crate::exit::{Fatal, report};
 use crate::logging;
-use crate::run::{self, DbAction, Export, ForeignSeals};
+use crate::run::{self, BackupAction, DbAction, Export, ForeignSeals};
 
 /// Runs the program with these arguments (its name first) and environment, and returns its exit code.
 pub fn start(args: Vec<OsString>, environment: &[(String, OsString)]) -> ExitCode {
@@ -71,6 +71,7 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
             let action = db_action(&command, &loaded)?;
             run::db(loaded.config, action)
         }
+        Command::Backup(command) => run::backup(loaded.config, backup_action(command)),
         Command::Account(command) => account::run(&command, &loaded.config.accounts, &mut io::stdout()),
         Command::Genesis(command) => genesis::run(&command, &mut io::stdout(), &mut io::stderr()),
         Command::Dumpgenesis(_) => genesis::dump(&loaded.config, &mut io::stdout()),
@@ -87,9 +88,12 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
 /// Returns whether the command logs; the others print what was asked for and end.
 fn runs_long(command: &Command) -> bool {
     match command {
-        Command::Node(_) | Command::Init { .. } | Command::Export { .. } | Command::Import { .. } | Command::Db(_) => {
-            true
-        }
+        Command::Node(_)
+        | Command::Init { .. }
+        | Command::Export { .. }
+        | Command::Import { .. }
+        | Command::Db(_)
+        | Command::Backup(_) => true,
         Command::Account(_)
         | Command::Genesis(_)
         | Command::Dumpgenesis(_)
@@ -97,6 +101,14 @@ fn runs_long(command: &Command) -> bool {
         | Command::Config(_)
         | Command::Removedb { .. }
         | Command::Version => false,
+    }
+}
+
+fn backup_action(command: BackupCommand) -> BackupAction {
+    match command {
+        BackupCommand::Create { dir, .. } => BackupAction::Create(dir),
+        BackupCommand::Verify { dir, .. } => BackupAction::Verify(dir),
+        BackupCommand::Restore { dir, .. } => BackupAction::Restore(dir),
     }
 }
 
@@ -109,6 +121,7 @@ fn db_action(command: &DbCommand, loaded: &Loaded) -> Result<DbAction, Fatal> {
         }
         DbCommand::Prune { .. } => Ok(DbAction::Prune),
         DbCommand::Compact { .. } => Ok(DbAction::Compact),
+        DbCommand::Recover { .. } => Ok(DbAction::Recover),
     }
 }
 

@@ -5,6 +5,7 @@
 //! what is valid or canonical.
 
 mod api;
+mod backup;
 mod block_id;
 mod config;
 mod cursor;

@@ -10,7 +10,7 @@ use crate::api::{Answer, Api};
 use crate::errors::RpcError;
 use crate::eth::{blocks, calls, chain_info, fees, logs, polling, send, sign, state, transactions};
 use crate::params::Call;
-use crate::{discover, explain, miner, net, personal, txpool};
+use crate::{backup, discover, explain, miner, net, personal, txpool};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -164,6 +164,8 @@ pub static METHODS: &[Method] = &[
     slow("txpool_cancel", &["hash"], explain::cancel, "Replaces a waiting transaction of an unlocked account by one that does nothing; the new hash."),
     slow("txpool_resend", &["hash", "price?"], explain::resend, "Sends it again at a higher price per gas; the new hash."),
     slow("txpool_drop", &["hash"], explain::drop_one, "Takes it out of this node's pool; whether it was there."),
+
+    slow("admin_backup", &["path"], backup::create, "Copies the chain's database, as it is now, into a new directory on the node's machine; head and genesis of the copy. `drawbridge backup verify` and `restore` read it."),
 
     slow("miner_start", &["threads?"], miner::start, "Starts mining."),
     slow("miner_stop", &[], miner::stop, "Stops mining."),

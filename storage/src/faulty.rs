@@ -2,6 +2,7 @@
 
 use crate::{Batch, Durability, Entry, EntryIterator, Reader, Snapshot, StorageError, Store, Table, TableSize};
 use parking_lot::Mutex;
+use std::path::Path;
 
 /// Wraps a store and makes its n-th write fail.
 ///
@@ -21,13 +22,15 @@ pub enum Fault {
     Before,
     /// Everything is written, and an error is returned all the same.
     After,
+    /// Nothing is written, and the error says that the disk is full.
+    Full,
 }
 
 #[derive(Debug, Default)]
 struct State {
     writes: u64,
     planned: Option<(u64, Fault)>,
-    broken: bool,
+    broken: Option<Fault>,
 }
 
 /// What the next write does.
@@ -44,14 +47,14 @@ impl<S> FaultyStore<S> {
 
     /// Makes the `nth` write from now on fail; 1 is the next one. Starts the count of writes anew.
     pub fn fail_at(&self, nth: u64, fault: Fault) {
-        *self.state.lock() = State { writes: 0, planned: Some((nth, fault)), broken: false };
+        *self.state.lock() = State { writes: 0, planned: Some((nth, fault)), broken: None };
     }
 
     /// Makes writes succeed again and forgets the planned fault.
     pub fn heal(&self) {
         let mut state = self.state.lock();
         state.planned = None;
-        state.broken = false;
+        state.broken = None;
     }
 
     /// Returns how many writes were asked for, failed ones included, since the start or the last [`fail_at`](Self::fail_at).
@@ -61,7 +64,7 @@ impl<S> FaultyStore<S> {
 
     /// Returns whether the planned fault has happened.
     pub fn has_failed(&self) -> bool {
-        self.state.lock().broken
+        self.state.lock().broken.is_some()
     }
 
     /// Returns the wrapped store.
@@ -77,12 +80,11 @@ impl<S> FaultyStore<S> {
     fn next_fate(&self) -> Fate {
         let mut state = self.state.lock();
         state.writes += 1;
-        if state.broken {
-            return Fate::Fails(Fault::Before);
-        }
-        match state.planned {
-            Some((nth, fault)) if state.writes == nth => {
-                state.broken = true;
+        match (state.broken, state.planned) {
+            (Some(Fault::Full), _) => Fate::Fails(Fault::Full),
+            (Some(Fault::Before | Fault::After), _) => Fate::Fails(Fault::Before),
+            (None, Some((nth, fault))) if state.writes == nth => {
+                state.broken = Some(fault);
                 Fate::Fails(fault)
             }
             _ => Fate::Succeeds,
@@ -93,6 +95,7 @@ impl<S> FaultyStore<S> {
         match self.next_fate() {
             Fate::Succeeds => write(),
             Fate::Fails(Fault::Before) => Err(injected("before")),
+            Fate::Fails(Fault::Full) => Err(StorageError::Full("injected: no space".to_owned())),
             Fate::Fails(Fault::After) => write().and(Err(injected("after"))),
         }
     }
@@ -135,6 +138,10 @@ impl<S: Store> Store for FaultyStore<S> {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.write(|| self.inner.sync())
+    }
+
+    fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
+        self.inner.checkpoint(path)
     }
 
     fn compact(&self) -> Result<(), StorageError> {
@@ -186,6 +193,20 @@ mod tests {
         store.heal();
         put(&store, "3").unwrap();
         assert_eq!(value(store.inner()).as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn a_full_store_writes_nothing_until_there_is_space() {
+        let store = FaultyStore::new(MemoryStore::new());
+        store.fail_at(2, Fault::Full);
+        put(&store, "1").unwrap();
+        for _ in 0..2 {
+            assert!(matches!(put(&store, "2"), Err(StorageError::Full(_))));
+        }
+        assert_eq!(value(&store).as_deref(), Some("1"));
+        store.heal();
+        put(&store, "2").unwrap();
+        assert_eq!(value(&store).as_deref(), Some("2"));
     }
 
     #[test]

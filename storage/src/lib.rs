@@ -20,6 +20,7 @@ pub use rocks::{RocksOptions, RocksStore};
 pub use stage::Stage;
 pub use table::Table;
 
+use std::path::Path;
 use std::sync::Arc;
 
 /// A key with its value.
@@ -136,6 +137,12 @@ pub trait Store: Reader {
     /// The store failed.
     fn sync(&self) -> Result<(), StorageError>;
 
+    /// Makes a copy of the store, as of this moment, in the directory `path`, which must not exist yet; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// `path` exists or cannot be written, or the store has no files.
+    fn checkpoint(&self, path: &Path) -> Result<(), StorageError>;
+
     /// Rewrites all tables, so that deleted rows give their space back.
     ///
     /// # Errors
@@ -192,6 +199,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn sync(&self) -> Result<(), StorageError> {
         (**self).sync()
+    }
+
+    fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
+        (**self).checkpoint(path)
     }
 
     fn compact(&self) -> Result<(), StorageError> {

@@ -2,7 +2,7 @@
 
 use crate::{Batch, Durability, Entry, EntryIterator, Reader, Snapshot, StorageError, Store, Table, TableSize, Write};
 use parking_lot::RwLock;
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc};
 
 /// A store in memory. A clone is another handle on the same tables, so that a test can "reopen" what it dropped.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +81,10 @@ impl Store for MemoryStore {
 
     fn sync(&self) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
+        Err(StorageError::Io(format!("{}: a store in memory has no files to copy", path.display())))
     }
 
     fn compact(&self) -> Result<(), StorageError> {

@@ -2,14 +2,18 @@
 //!
 //! What a crash leaves behind: the write-ahead log is always on, and recovery is point-in-time. It replays whole batches up to the
 //! first record that is torn or damaged and stops there. So a killed process reopens with everything it committed, and a
-//! power cut costs at most the batches that were not yet synced, never half of one. Damage anywhere else (table
-//! files, manifest) is reported as [`StorageError::Corrupt`], on opening or on the read that meets it.
+//! power cut costs at most the batches that were not yet synced, never half of one. Where the log ends before what had been synced, it
+//! was damaged later, which is [`StorageError::LogDamaged`] and not a quiet loss. Damage anywhere else (table files, manifest) is reported
+//! as [`StorageError::Corrupt`], on opening or on the read that meets it.
 
 mod error;
+mod holes;
+mod mark;
 mod options;
 mod pid;
 
 use self::error::translate;
+use self::mark::Mark;
 pub use self::options::RocksOptions;
 use self::pid::PidFile;
 use crate::{
@@ -29,6 +33,8 @@ use std::{path::Path, sync::Arc};
 pub struct RocksStore {
     database: Arc<Database>,
     options: ReadOptions,
+    /// Absent in a database that is opened for reading alone.
+    mark: Option<Mark>,
 }
 
 /// Closes in this order: the PID file first, so that it never names a process that no longer holds the lock.
@@ -66,9 +72,14 @@ impl RocksStore {
     /// Opens the database in the directory `path`, which is created first where `options.create` allows it.
     ///
     /// # Errors
-    /// The database is in use, corrupt, absent, or the operating system refuses.
+    /// The database is in use, corrupt, absent, or the operating system refuses. It ends before what had been synced
+    /// ([`StorageError::LogDamaged`]), and `options.accept_loss` is not set.
     pub fn open(path: &Path, options: RocksOptions) -> Result<Self, StorageError> {
         prepare_directory(path, &options)?;
+        let synced = mark::read(path);
+        if !options.read_only {
+            holes::cut_logs(path).map_err(|error| io_error(path, &error))?;
+        }
         let tuning = Tuning::new(&options);
         let families = family_names(path, &tuning)?.into_iter().map(|name| {
             let family_options = tuning.family(&name);
@@ -81,21 +92,26 @@ impl RocksStore {
         }
         .map_err(|error| translate(error, path))?;
 
-        let pid = if options.read_only { None } else { PidFile::write(path) };
+        let recovered = rocks.latest_sequence_number();
+        if recovered < synced && !options.accept_loss {
+            return Err(StorageError::LogDamaged { synced, recovered });
+        }
+        let (mark, pid) = if options.read_only {
+            (None, None)
+        } else {
+            // What recovery read is in the log or in table files; it is on the disk after the next sync.
+            let mark = Mark::create(path, recovered.min(synced)).map_err(|error| io_error(path, &error))?;
+            (Some(mark), PidFile::write(path))
+        };
         let database = Database::try_new(Opened { _pid: pid, rocks }, |opened| find_families(&opened.rocks))?;
-        Ok(Self { database: Arc::new(database), options: ReadOptions::default() })
+        Ok(Self { database: Arc::new(database), options: ReadOptions::default(), mark })
     }
 
-    /// Makes a copy of the database, as of this moment, in the directory `path`, which must not exist yet. Files are hard-linked where the
-    /// file system allows it, so that the copy costs little time and space.
-    ///
-    /// # Errors
-    /// `path` exists or cannot be written.
-    pub fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
-        let rocks = self.database.rocks();
-        Checkpoint::new(rocks)
-            .and_then(|checkpoint| checkpoint.create_checkpoint(path))
-            .map_err(|error| self.database.blame(error))
+    /// Notes that all changes up to `sequence` are on the disk.
+    fn mark_synced(&self, sequence: u64) {
+        if let Some(mark) = &self.mark {
+            mark.raise(sequence);
+        }
     }
 }
 
@@ -147,11 +163,26 @@ impl Store for RocksStore {
         }
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Disk);
-        self.database.rocks().write_opt(writes, &options).map_err(|error| self.database.blame(error))
+        self.database.rocks().write_opt(writes, &options).map_err(|error| self.database.blame(error))?;
+        if durability == Durability::Disk {
+            self.mark_synced(self.database.rocks().latest_sequence_number());
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        self.database.rocks().flush_wal(true).map_err(|error| self.database.blame(error))
+        // Taken first: a commit that comes meanwhile may miss the sync.
+        let sequence = self.database.rocks().latest_sequence_number();
+        self.database.rocks().flush_wal(true).map_err(|error| self.database.blame(error))?;
+        self.mark_synced(sequence);
+        Ok(())
+    }
+
+    /// Files are hard-linked where the file system allows it, so that the copy costs little time and space.
+    fn checkpoint(&self, path: &Path) -> Result<(), StorageError> {
+        Checkpoint::new(self.database.rocks())
+            .and_then(|checkpoint| checkpoint.create_checkpoint(path))
+            .map_err(|error| self.database.blame(error))
     }
 
     fn compact(&self) -> Result<(), StorageError> {
@@ -275,9 +306,9 @@ fn prepare_directory(path: &Path, options: &RocksOptions) -> Result<(), StorageE
         return Ok(());
     }
     if options.create && !options.read_only {
-        std::fs::create_dir_all(path).map_err(|error| StorageError::Io(format!("{}: {error}", path.display())))?;
+        create_durably(path).map_err(|error| io_error(path, &error))?;
     }
-    let entries = std::fs::read_dir(path).map_err(|error| StorageError::Io(format!("{}: {error}", path.display())))?;
+    let entries = std::fs::read_dir(path).map_err(|error| io_error(path, &error))?;
     let has_data =
         entries.flatten().any(|entry| entry.path().extension().is_some_and(|kind| kind == "sst" || kind == "log"));
     if has_data {
@@ -287,6 +318,29 @@ fn prepare_directory(path: &Path, options: &RocksOptions) -> Result<(), StorageE
         return Err(StorageError::Io(format!("{}: no database here", path.display())));
     }
     Ok(())
+}
+
+/// Creates a directory and those above it, each of them on the disk in the one above before anything is put into it: otherwise a power cut
+/// could take a database whose own files were all synced.
+fn create_durably(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_durably(above)?;
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other?,
+    }
+    std::fs::File::open(above)?.sync_all()
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> StorageError {
+    let cause = format!("{}: {error}", path.display());
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => StorageError::Full(cause),
+        _ => StorageError::Io(cause),
+    }
 }
 
 /// Returns the tables, and whatever else the database has: a newer Drawbridge may have added tables, and its format version can

@@ -163,6 +163,103 @@ fn a_torn_log_reopens_at_whole_batches() {
     }
 }
 
+/// Copies a database directory, which nobody has open.
+fn copy_of(directory: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for file in files(directory, |_| true) {
+        fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
+    }
+    copy
+}
+
+/// Makes a database whose rows are all in the log, synced at the end where `synced`, and returns the path of the log.
+fn logged(rows: u32, value: &[u8], synced: bool) -> (TempDir, PathBuf) {
+    let directory = TempDir::new().unwrap();
+    {
+        let store = open(directory.path()).unwrap();
+        for key in 0..rows {
+            put(&store, key, value);
+        }
+        if synced {
+            store.sync().unwrap();
+        }
+    }
+    let log = files(directory.path(), |name| name.ends_with(".log")).pop().unwrap();
+    (directory, log)
+}
+
+#[test]
+fn a_hole_in_the_log_never_lets_later_batches_through() {
+    // Each batch is 7 + 12 + 2 * (1 + 1 + 1 + 4 + 2 + 1000) bytes or so: many end near the end of a 32 KiB block.
+    let (directory, log) = logged(400, &[9; 1000], false);
+    let whole = fs::read(&log).unwrap();
+    let (mut applied_less, mut pages) = (0, 0);
+    for page in (0..whole.len() - 4096).step_by(512) {
+        let copy = copy_of(directory.path());
+        let mut holed = whole.clone();
+        holed[page..page + 4096].fill(0);
+        fs::write(copy.path().join(log.file_name().unwrap()), &holed).unwrap();
+        let store = open(copy.path()).unwrap();
+        let rows = store.iterate(Table::Accounts, &[]).map(Result::unwrap).count();
+        assert_eq!(rows, store.iterate(Table::Slots, &[]).map(Result::unwrap).count(), "page at {page}: half a batch");
+        for key in 0..u32::try_from(rows).unwrap() {
+            assert!(
+                store.get(Table::Accounts, &key.to_be_bytes()).unwrap().is_some(),
+                "page at {page}: a hole at {key}"
+            );
+        }
+        applied_less += usize::from(rows < 400);
+        pages += 1;
+    }
+    assert!(applied_less > pages / 2, "{applied_less} of {pages}");
+}
+
+#[test]
+fn a_log_that_was_damaged_after_its_sync_is_told_and_not_dropped() {
+    let (directory, log) = logged(200, &[9; 300], true);
+    let whole = fs::read(&log).unwrap();
+    for (case, bytes) in [
+        ("a bit", {
+            let mut bytes = whole.clone();
+            bytes[whole.len() / 2] ^= 1;
+            bytes
+        }),
+        ("the last byte", whole[..whole.len() - 1].to_vec()),
+        ("half", whole[..whole.len() / 2].to_vec()),
+        ("all", Vec::new()),
+        ("a page", {
+            let mut bytes = whole.clone();
+            bytes[4096..8192].fill(0);
+            bytes
+        }),
+    ] {
+        let copy = copy_of(directory.path());
+        fs::write(copy.path().join(log.file_name().unwrap()), &bytes).unwrap();
+        for _ in 0..2 {
+            let result = open(copy.path());
+            assert!(matches!(result, Err(StorageError::LogDamaged { synced: 400, .. })), "{case}: {result:?}");
+        }
+        let accepting = RocksOptions { accept_loss: true, ..RocksOptions::default() };
+        let store = RocksStore::open(copy.path(), accepting).unwrap();
+        let rows = store.iterate(Table::Accounts, &[]).map(Result::unwrap).count();
+        assert!(rows < 200, "{case}");
+        assert_eq!(rows, store.iterate(Table::Slots, &[]).map(Result::unwrap).count(), "{case}");
+        drop(store);
+        open(copy.path()).unwrap();
+    }
+    fs::remove_file(&log).unwrap();
+    assert!(open(directory.path()).is_err(), "the whole log is missing");
+}
+
+#[test]
+fn a_torn_log_that_was_not_synced_reopens() {
+    let (directory, log) = logged(200, &[9; 300], false);
+    let whole = fs::read(&log).unwrap();
+    fs::write(&log, &whole[..whole.len() - 10]).unwrap();
+    let store = open(directory.path()).unwrap();
+    assert_eq!(store.iterate(Table::Accounts, &[]).count(), 199);
+}
+
 #[test]
 fn absent_databases_and_forbidden_places_are_io_errors() {
     let directory = TempDir::new().unwrap();

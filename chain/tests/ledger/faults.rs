@@ -34,7 +34,7 @@ fn a_fault_at_any_write_leaves_the_old_or_the_new_head() {
     let writes = smooth.writes();
     assert!(writes >= 8, "{writes} writes");
     for nth in 1..=writes {
-        for fault in [Fault::Before, Fault::After] {
+        for fault in [Fault::Before, Fault::After, Fault::Full] {
             let memory = MemoryStore::new();
             let store = Arc::new(FaultyStore::new(memory.clone()));
             store.fail_at(nth, fault);
@@ -54,5 +54,42 @@ fn a_fault_at_any_write_leaves_the_old_or_the_new_head() {
             assert_eq!(ledger.view().head().hash(), last, "write {nth}, {fault:?}: the import goes on");
             assert_whole(&memory);
         }
+    }
+}
+
+#[test]
+fn a_full_disk_stops_imports_alone_and_they_go_on_when_there_is_space() {
+    let file = shanghai();
+    let trunk = random_chain(&file, &[], 21, 2);
+    let a = random_chain(&file, &trunk, 22, 2);
+    let b = random_chain(&file, &trunk, 23, 3);
+    let blocks: Vec<_> = [trunk, a, b].concat();
+    let (genesis, _) = consensus::Genesis::parse(&file).unwrap();
+    // The first write is that of the genesis block.
+    for nth in 2..=blocks.len() + 1 {
+        let memory = MemoryStore::new();
+        let store = Arc::new(FaultyStore::new(memory.clone()));
+        let ledger = chain::Ledger::open(store.clone(), &genesis, &file, Default::default()).unwrap();
+        store.fail_at(u64::try_from(nth - 1).unwrap(), Fault::Full);
+        let mut refused = 0;
+        for block in &blocks {
+            let before = ledger.view().head().hash();
+            if let Err(error) = ledger.import(block.clone(), NOW) {
+                assert!(error.is_out_of_space() && !error.is_fatal(), "write {nth}: {error}");
+                assert!(ledger.is_out_of_space());
+                refused += 1;
+                assert_eq!(ledger.view().head().hash(), before, "write {nth}");
+                // Reads go on, from the head that stands.
+                let number = ledger.view().head().number;
+                assert!(ledger.view().block_by_number(number).unwrap().is_some(), "write {nth}");
+                ledger.import(block.clone(), NOW).unwrap_err();
+                store.heal();
+                ledger.import(block.clone(), NOW).unwrap();
+                assert!(!ledger.is_out_of_space());
+            }
+        }
+        assert_eq!(refused, 1, "write {nth}");
+        assert_eq!(ledger.view().head().hash(), blocks.last().unwrap().hash(), "write {nth}");
+        assert_whole(&memory);
     }
 }

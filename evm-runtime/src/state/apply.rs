@@ -53,7 +53,7 @@ struct AppliedAccount {
 }
 
 /// Reads the nodes of the account trie.
-struct AccountNodes<'a>(&'a dyn Reader);
+pub(super) struct AccountNodes<'a>(pub(super) &'a dyn Reader);
 
 impl NodeReader for AccountNodes<'_> {
     fn node(&self, path: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {

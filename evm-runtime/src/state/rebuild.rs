@@ -4,7 +4,7 @@ use alloy_primitives::{B256, KECCAK256_EMPTY, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use storage::{Reader, Stage, Table};
 
-use super::apply::{ChangeRecord, forget};
+use super::apply::{AccountNodes, ChangeRecord, forget};
 use super::{StateError, decode_account, decode_slot};
 use crate::trie;
 
@@ -124,6 +124,14 @@ fn check_trie(
 
 fn hex(bytes: &[u8]) -> String {
     alloy_primitives::hex::encode_prefixed(bytes)
+}
+
+/// Returns the root of the stored account trie, from its root node alone.
+///
+/// # Errors
+/// The store failed.
+pub fn stored_root(reader: &dyn Reader) -> Result<B256, StateError> {
+    Ok(trie::stored_root(&AccountNodes(reader))?)
 }
 
 /// Deletes the history of canonical block `number`, whose undo data and older states are gone then. Tells whether there was any.

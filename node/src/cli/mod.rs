@@ -102,6 +102,9 @@ pub enum Command {
     /// Look into the database, verify, prune or compact it
     #[command(subcommand)]
     Db(DbCommand),
+    /// Copy the chain while the node runs, check a copy, put it back
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Print the chain file: of the data directory, of --genesis, or of --dev
     Dumpgenesis(Box<NodeArgs>),
     /// Print the settings as a configuration file
@@ -241,6 +244,45 @@ pub enum DbCommand {
     },
     /// Give back the space of what was deleted
     Compact {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Open a database whose log was damaged: whole blocks before the damage stay, the rest is given up; then verify
+    #[command(after_help = "Example:\n  drawbridge db recover --datadir node")]
+    Recover {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+/// `drawbridge backup …`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum BackupCommand {
+    /// Copy the chain as it is now into a new directory; a running node is asked over its local socket
+    #[command(after_help = "Example:\n  drawbridge backup create --datadir node /backups/monday")]
+    Create {
+        /// Directory to make
+        dir: PathBuf,
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Compute every hash and root of a backup anew, and compare
+    #[command(after_help = "Example:\n  drawbridge backup verify /backups/monday")]
+    Verify {
+        /// The backup
+        dir: PathBuf,
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Put a backup into a data directory that holds no chain
+    #[command(after_help = "Example:\n  drawbridge backup restore --datadir node /backups/monday")]
+    Restore {
+        /// The backup
+        dir: PathBuf,
         /// Where.
         #[command(flatten)]
         place: PlaceArgs,

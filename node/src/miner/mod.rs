@@ -14,13 +14,15 @@ use chain::{BuildRequest, Candidate, Fact, ImportError, LedgerHandle, Transactio
 use consensus::search::SearchJob;
 use consensus::{EmptyBlocks, Witness};
 use parking_lot::{Condvar, Mutex};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::keystore::{Keystore, KeystoreError};
 use meter::HashMeter;
 
 /// How long the miner sleeps at most before it looks at the clock again.
 const NAP_MAX: Duration = Duration::from_millis(1000);
+/// How long the miner waits after a block that a full disk did not take.
+const SPACE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Says what makes the miner build a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,6 +235,7 @@ impl Shared {
                 }
                 Ok(Mined::Again) => seen = None,
                 Ok(Mined::InVain) => seen = Some(events),
+                Ok(Mined::NoSpace) => self.wait_for_space(),
                 Err(problem) => {
                     error!(%problem, "mining stopped");
                     self.state.lock().mining = false;
@@ -244,6 +247,13 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Waits before the next try, however many transactions come meanwhile.
+    fn wait_for_space(&self) {
+        let until = Instant::now() + SPACE_PAUSE;
+        let mut state = self.state.lock();
+        while !state.stopping && state.mining && !self.changed.wait_until(&mut state, until).timed_out() {}
     }
 
     /// Tells whether there is a reason to build a block now.
@@ -297,6 +307,10 @@ impl Shared {
                 Ok(Mined::Yes)
             }
             Err(problem) if problem.is_fatal() => Err(problem.into()),
+            Err(problem) if problem.is_out_of_space() => {
+                debug!(number, %problem, "the mined block is not written");
+                Ok(Mined::NoSpace)
+            }
             Err(problem) => {
                 warn!(number, %problem, "the mined block was not taken");
                 Ok(Mined::InVain)
@@ -346,6 +360,8 @@ enum Mined {
     Again,
     /// Nothing, and nothing will before something changes.
     InVain,
+    /// Nothing, because the disk is full.
+    NoSpace,
 }
 
 /// Says why mining cannot go on.

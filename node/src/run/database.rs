@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use chain::{ImportError, verify};
-use storage::{StorageError, Store, Table};
+use storage::{RocksOptions, StorageError, Store, Table};
 
 use super::DbAction;
-use super::ledger::{open_store, storage_error};
+use super::ledger::{open_store, open_store_with, storage_error};
 use crate::commands::say;
 use crate::config::NodeConfig;
 use crate::datadir::Datadir;
@@ -19,7 +19,10 @@ use crate::exit::Fatal;
 pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
     require_database(&config)?;
     let _datadir = Datadir::open(&config.data)?;
-    let store = open_store(&config)?;
+    let store = match action {
+        DbAction::Recover => open_store_with(&config, RocksOptions { accept_loss: true, ..RocksOptions::default() })?,
+        DbAction::Inspect | DbAction::Verify | DbAction::Prune | DbAction::Compact => open_store(&config)?,
+    };
     // A newer format must not be touched; an unknown chain file says nothing about the tables.
     match chain::stored_chain_file(&*store) {
         Err(chain::OpenError::NewerFormat { found }) => {
@@ -31,7 +34,7 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
     let out = &mut std::io::stdout();
     match action {
         DbAction::Inspect => inspect(&config, &*store, out),
-        DbAction::Verify => check(&config, &*store, out),
+        DbAction::Verify | DbAction::Recover => check(&config, &*store, out),
         DbAction::Prune => prune(&config, &*store, out),
         DbAction::Compact => {
             store.compact().map_err(|error| storage_error(&config.data.dir, error))?;
@@ -69,17 +72,7 @@ fn inspect(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Resul
 fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
     read_all(store).map_err(|error| storage_error(&config.data.dir, error))?;
     let check = verify::verify(store, |_| {}).map_err(|error| import_error(config, error))?;
-    say(out, format_args!("head              {} {}", check.head, check.head_hash))?;
-    say(out, format_args!("state root        {}", check.state.root))?;
-    let state = &check.state;
-    say(out, format_args!("blocks            {}\ntransactions      {}", check.blocks, check.transactions))?;
-    say(
-        out,
-        format_args!(
-            "accounts          {}\nslots             {}\ncodes             {}",
-            state.accounts, state.slots, state.codes
-        ),
-    )?;
+    show_check(&check, out)?;
     if check.problems.is_empty() {
         return say(out, "the database is whole");
     }
@@ -88,6 +81,23 @@ fn check(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<
     }
     let cause = format!("{} problems, the first: {}", check.problems.len(), check.problems[0]);
     Err(Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause })
+}
+
+/// Shows what was checked.
+pub(super) fn show_check(check: &verify::Check, out: &mut dyn Write) -> Result<(), Fatal> {
+    let state = &check.state;
+    for (name, value) in [
+        ("head", format!("{} {}", check.head, check.head_hash)),
+        ("state root", state.root.to_string()),
+        ("blocks", check.blocks.to_string()),
+        ("transactions", check.transactions.to_string()),
+        ("accounts", state.accounts.to_string()),
+        ("slots", state.slots.to_string()),
+        ("codes", state.codes.to_string()),
+    ] {
+        say(out, format_args!("{name:<18}{value}"))?;
+    }
+    Ok(())
 }
 
 /// Reads every row of every table, so that the checksums of those are compared that no root covers, such as the history.

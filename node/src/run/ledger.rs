@@ -1,6 +1,7 @@
 //! Opening the ledger that the configuration names.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,15 +85,25 @@ pub(super) fn open_with(config: &NodeConfig, seals: ForeignSeals) -> Result<Open
 /// Puts a copy of the chain file beside the database, where people and `dumpgenesis` find it.
 fn keep_chain_file(config: &NodeConfig, text: &str) -> Result<(), Fatal> {
     let path = config.data.chain_file();
-    if path.exists() {
+    // A power cut may have left a file without its content.
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0) {
         return Ok(());
     }
-    fs::write(&path, text).map_err(|error| Fatal::io(&path, &error))
+    let written = fs::File::create(&path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Fatal::io(&path, &error))
 }
 
 /// Opens the database in the data directory, which must be held.
 pub(super) fn open_store(config: &NodeConfig) -> Result<Arc<RocksStore>, Fatal> {
-    let options = RocksOptions { cache_bytes: cache_bytes(config) / 2, ..RocksOptions::default() };
+    open_store_with(config, RocksOptions::default())
+}
+
+/// The same; `options` say the rest.
+pub(super) fn open_store_with(config: &NodeConfig, options: RocksOptions) -> Result<Arc<RocksStore>, Fatal> {
+    let options = RocksOptions { cache_bytes: cache_bytes(config) / 2, ..options };
     let store = RocksStore::open(&config.data.database_dir(), options);
     store.map(Arc::new).map_err(|error| storage_error(&config.data.dir, error))
 }
@@ -162,7 +173,8 @@ pub(super) fn storage_error(datadir: &Path, error: StorageError) -> Fatal {
     match error {
         StorageError::Locked { pid, .. } => Fatal::DatadirLocked { datadir, pid },
         StorageError::Io(cause) => Fatal::Disk { cause },
-        error @ (StorageError::Corrupt(_) | StorageError::Row { .. }) => {
+        error @ StorageError::Full(_) => Fatal::Disk { cause: error.to_string() },
+        error @ (StorageError::Corrupt(_) | StorageError::LogDamaged { .. } | StorageError::Row { .. }) => {
             Fatal::DatabaseCorrupt { datadir, cause: error.to_string() }
         }
     }

@@ -1,5 +1,6 @@
 //! The commands that need a chain: the node itself, `init`, `import`, `export` and `db`.
 
+mod backup;
 mod blocks;
 mod database;
 mod ledger;
@@ -8,6 +9,7 @@ mod signer;
 
 use std::path::PathBuf;
 
+pub use backup::backup;
 pub use blocks::{export, import};
 pub use database::db;
 pub use ledger::{ForeignSeals, init};
@@ -35,6 +37,19 @@ pub enum DbAction {
     Prune,
     /// Gives back the space of what was deleted.
     Compact,
+    /// Opens a database whose log lost what had been synced, and checks what is left.
+    Recover,
+}
+
+/// What `backup` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupAction {
+    /// Copies the chain into this directory, which must not exist.
+    Create(PathBuf),
+    /// Checks the backup in this directory.
+    Verify(PathBuf),
+    /// Puts the backup in this directory into the data directory, which must hold no chain.
+    Restore(PathBuf),
 }
 
 /// Returns the clock: seconds since 1970.

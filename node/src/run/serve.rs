@@ -7,6 +7,7 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
 use rpc::{RpcConfig, RpcHandle, ServeError, Services};
+use storage::StorageError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
@@ -75,6 +76,7 @@ async fn serve_until_stopped(
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
     let mut rejournal = tokio::time::interval(config.pool.rejournal.max(SYNC_EVERY));
     rejournal.reset();
+    let mut space = Space::default();
     let ended = loop {
         tokio::select! {
             _ = interrupted.recv() => break Ok(()),
@@ -90,7 +92,7 @@ async fn serve_until_stopped(
             _ = sync.tick() => {
                 let ledger = opened.ledger.clone();
                 match tokio::task::spawn_blocking(move || ledger.sync()).await {
-                    Ok(Ok(())) => {}
+                    Ok(Ok(()) | Err(StorageError::Full(_))) => space.watch(opened.ledger.is_out_of_space()),
                     Ok(Err(error)) => break Err(storage_error(&config.data.dir, error)),
                     Err(error) => break Err(Fatal::Internal { cause: error.to_string() }),
                 }
@@ -102,6 +104,23 @@ async fn serve_until_stopped(
     info!("stopping");
     rpc.stop().await;
     ended
+}
+
+/// Tells the operator once when the disk is full, and once when it is not any more.
+#[derive(Default)]
+struct Space {
+    is_out: bool,
+}
+
+impl Space {
+    fn watch(&mut self, is_out: bool) {
+        if is_out && !self.is_out {
+            error!("the disk is full: no block is written until there is space again; reads go on");
+        } else if self.is_out && !is_out {
+            info!("there is space on the disk again: blocks are written");
+        }
+        self.is_out = is_out;
+    }
 }
 
 fn ledger_failure(config: &NodeConfig, error: ImportError) -> Fatal {

@@ -15,11 +15,13 @@ pub struct RocksOptions {
     /// Whether the database is opened for reading alone: without its lock, beside a process that may be writing it, at the state of this
     /// moment. Commits then fail.
     pub read_only: bool,
+    /// Whether a database is opened though its log was damaged and changes that had reached the disk are gone.
+    pub accept_loss: bool,
 }
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, write_buffer_bytes: 32 << 20, create: true, read_only: false }
+        Self { cache_bytes: 32 << 20, write_buffer_bytes: 32 << 20, create: true, read_only: false, accept_loss: false }
     }
 }
 
@@ -57,7 +59,11 @@ impl Tuning {
         database.increase_parallelism(THREADS);
         database.set_max_open_files(OPEN_FILES_MAX);
         database.set_paranoid_checks(true);
+        // Not `TolerateCorruptedTailRecords`: it refuses what a power cut may leave, pages on the disk out of order. Not
+        // `AbsoluteConsistency`: it refuses a torn tail. What this mode would drop in silence, the mark tells.
         database.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        // A log that is missing or too short as a whole is then known from the manifest.
+        database.set_track_and_verify_wals_in_manifest(true);
         database.set_db_write_buffer_size(options.write_buffer_bytes);
         // A table that is seldom written pins the log that holds its last row. This bounds the log, and so the time to reopen.
         database.set_max_total_wal_size(

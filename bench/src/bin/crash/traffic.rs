@@ -20,8 +20,6 @@ use crate::checks::{Served, served};
 const THREADS: u32 = 3;
 /// How many transactions go into one batch at most.
 const BURST_MAX: u64 = 20;
-/// How long a transaction may wait for its receipt.
-const RECEIPT_TIME_MAX: Duration = Duration::from_secs(5);
 /// The pause between two looks for receipts.
 const POLL_PAUSE: Duration = Duration::from_millis(1);
 /// The most that is paid for a unit of gas.
@@ -29,6 +27,8 @@ const FEE_WEI: u128 = 50_000_000_000;
 
 /// Makes the load; it goes on from cycle to cycle.
 pub(crate) struct Traffic {
+    /// How long a transaction may wait for its receipt.
+    pub(crate) patience: Duration,
     owner: Account,
     senders: Vec<(Account, Random)>,
     code: TokenCode,
@@ -50,6 +50,7 @@ pub(crate) struct Running {
 }
 
 struct Sender {
+    patience: Duration,
     account: Account,
     random: Random,
     terms: Terms,
@@ -62,7 +63,19 @@ impl Traffic {
         let mut accounts = Account::of_mnemonic(DEV_MNEMONIC, THREADS + 1)?;
         let owner = accounts.pop().ok_or("no account")?;
         let randoms = (1..).map(|number| Random::new(seed.wrapping_mul(1000).wrapping_add(number)));
-        Ok(Self { owner, senders: accounts.into_iter().zip(randoms).collect(), code: TokenCode::read()?, token: None })
+        let patience = Duration::from_secs(10);
+        Ok(Self {
+            patience,
+            owner,
+            senders: accounts.into_iter().zip(randoms).collect(),
+            code: TokenCode::read()?,
+            token: None,
+        })
+    }
+
+    /// Makes the next load create a token, as it begins on another chain.
+    pub(crate) fn forget(&mut self) {
+        self.token = None;
     }
 
     /// Begins the load on a node that answers. The first time a token is created.
@@ -79,7 +92,14 @@ impl Traffic {
         for (account, random) in &mut self.senders {
             read_nonces(&mut client, std::slice::from_mut(account))?;
             let random = Random::new(random.number());
-            let sender = Sender { account: account.clone(), random, terms, token, code: self.code.clone() };
+            let sender = Sender {
+                patience: self.patience,
+                account: account.clone(),
+                random,
+                terms,
+                token,
+                code: self.code.clone(),
+            };
             let connection = Client::connect(endpoint)?;
             let killed = killed.clone();
             threads.push(std::thread::spawn(move || sender.send_until_killed(connection, &killed)));
@@ -101,6 +121,11 @@ impl Traffic {
 }
 
 impl Running {
+    /// Tells the threads to stop after what they are doing; the node may go on.
+    pub(crate) fn stop(&self) {
+        self.killed.store(true, Ordering::SeqCst);
+    }
+
     /// Collects what the threads saw; the node must be dead.
     pub(crate) fn end(self) -> Seen {
         self.killed.store(true, Ordering::SeqCst);
@@ -123,7 +148,7 @@ impl Sender {
     fn send_until_killed(mut self, mut client: Client, killed: &AtomicBool) -> Seen {
         let mut seen = Seen::default();
         loop {
-            match self.burst(&mut client, &mut seen) {
+            match self.burst(&mut client, &mut seen, killed) {
                 Ok(()) => {}
                 // The connection is gone because the node was killed, or is just being killed.
                 Err(ClientError::Connection(_)) => break,
@@ -140,7 +165,7 @@ impl Sender {
     }
 
     /// Sends a few transactions, and waits for their receipts.
-    fn burst(&mut self, client: &mut Client, seen: &mut Seen) -> Result<(), ClientError> {
+    fn burst(&mut self, client: &mut Client, seen: &mut Seen, killed: &AtomicBool) -> Result<(), ClientError> {
         let raws: Vec<Raw> = (0..self.random.between(1, BURST_MAX))
             .map(|_| {
                 let order = self.order();
@@ -155,10 +180,10 @@ impl Sender {
             waiting.push(raw.hash);
         }
         let begun = Instant::now();
-        while !waiting.is_empty() {
+        while !waiting.is_empty() && !killed.load(Ordering::SeqCst) {
             waiting = self.look(client, waiting, seen)?;
-            if begun.elapsed() > RECEIPT_TIME_MAX {
-                return Err(ClientError::Malformed(format!("no receipt of {} after {RECEIPT_TIME_MAX:?}", waiting[0])));
+            if begun.elapsed() > self.patience {
+                return Err(ClientError::Malformed(format!("no receipt of {} after {:?}", waiting[0], self.patience)));
             }
             if !waiting.is_empty() {
                 std::thread::sleep(POLL_PAUSE);
@@ -178,7 +203,7 @@ impl Sender {
                     if !succeeded(&receipt) {
                         seen.problems.push(format!("transaction {hash} failed: {receipt}"));
                     }
-                    seen.receipts.push(served(*hash, &receipt)?);
+                    seen.receipts.push(served(*hash, &receipt, Instant::now())?);
                 }
             }
         }
