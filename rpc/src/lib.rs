@@ -12,6 +12,7 @@ mod errors;
 mod eth;
 mod events;
 mod filters;
+mod gate;
 mod http;
 mod ipc;
 mod message;
@@ -30,6 +31,7 @@ mod subscriptions;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use gate::{Gate, GateError};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};
