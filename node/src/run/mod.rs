@@ -11,6 +11,7 @@ use std::path::PathBuf;
 pub use blocks::{export, import};
 pub use database::db;
 pub use ledger::init;
+pub(crate) use ledger::storage_error as storage_failure;
 pub use serve::node;
 
 /// Which blocks `export` writes, and where.
