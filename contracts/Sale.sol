@@ -4,7 +4,8 @@ pragma solidity ^0.8.30;
 /// @title The rules of one sale: one item, one seller, one fixed price, at most one buyer.
 /// @notice The item belongs to the seller until somebody else pays exactly its price; the ether goes to the seller in the
 /// same transaction, and from then on the item belongs to the buyer for good. A device that guards the item asks
-/// `verifyOwnership` and hands it out to the buyer alone.
+/// `verifyOwnership` and hands it out to the buyer alone, once: the release is recorded here before a lock opens, and the
+/// opening after it.
 /// @dev How the seller becomes known is all that the two concrete contracts add: `SaleOrder` takes its deployer,
 /// `RegisteredSaleOrder` takes whom the registry names. Nobody can change, cancel or reprice a sale, and the contract
 /// never holds ether: without `receive` and `fallback`, plain transfers revert.
@@ -18,6 +19,28 @@ abstract contract Sale {
     string private _model;
     string private _serialNumber;
     address private _buyer;
+
+    /// @notice The account that the seller lets record releases, besides the seller itself; zero: nobody.
+    address public operator;
+
+    // The release. The job is the EIP-712 digest of what the buyer signs: it names chain, contract, buyer, device, nonce and
+    // expiry in one word. Zero: not released.
+    bytes32 private _job;
+    bytes32 private _nonceHash;
+    address private _releasedBy;
+    uint40 private _releasedAt;
+    uint40 private _openedAt;
+    bool private _signed;
+    string private _device;
+
+    bytes32 private constant DOMAIN_TYPE =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 private constant DOMAIN_NAME = keccak256("Drawbridge");
+    bytes32 private constant DOMAIN_VERSION = keccak256("1");
+    bytes32 private constant RELEASE_TYPE =
+        keccak256("Release(address buyer,string device,bytes16 nonce,uint64 notAfter)");
+    // Half the order of secp256k1: of the two signatures that say the same, only the lower one counts.
+    uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
 
     /// @notice The item was put up for sale.
     /// @param seller who offers it and will be paid
@@ -35,6 +58,59 @@ abstract contract Sale {
     /// @param buyer who owns the item now
     /// @param priceWei price paid, in wei
     event OrderSold(address indexed seller, address indexed buyer, uint256 priceWei);
+
+    /// @notice The seller named who else may record the release.
+    /// @param operator the account, zero for nobody
+    event OperatorNamed(address indexed operator);
+
+    /// @notice The item may be handed out, at one device and once.
+    /// @param buyer who collects it
+    /// @param job EIP-712 digest of chain, contract, buyer, device, nonce and expiry
+    /// @param releasedBy the seller or its operator
+    /// @param device name of the device that hands it out
+    /// @param nonceHash keccak256 of the code's nonce
+    /// @param signed true where the buyer signed for this release, false for a plain code
+    event Released(
+        address indexed buyer,
+        bytes32 indexed job,
+        address indexed releasedBy,
+        string device,
+        bytes32 nonceHash,
+        bool signed
+    );
+
+    /// @notice The device reported that it opened.
+    /// @param buyer who collected the item
+    /// @param job the release that was carried out
+    /// @param device name of the device that opened
+    event Opened(address indexed buyer, bytes32 indexed job, string device);
+
+    /// @notice Only the seller may do this.
+    error NotSeller();
+
+    /// @notice Only the seller and the operator that it named may do this.
+    error NotOperator();
+
+    /// @notice Nobody bought the item yet.
+    error NotSold();
+
+    /// @notice The item was released before.
+    /// @param job the release that is recorded
+    error AlreadyReleased(bytes32 job);
+
+    /// @notice The code's time is over.
+    /// @param notAfter the last second in which it counted, in seconds since 1970
+    error CodeExpired(uint64 notAfter);
+
+    /// @notice The signature is not the buyer's over this release.
+    error WrongSignature();
+
+    /// @notice This release is not recorded.
+    /// @param job the release that is recorded; zero: none
+    error NotReleased(bytes32 job);
+
+    /// @notice The opening was recorded before.
+    error AlreadyOpened();
 
     /// @notice The item was sold before.
     /// @param buyer who owns it
@@ -128,5 +204,105 @@ abstract contract Sale {
         sold = isSold();
         owner = sold ? buyer : seller;
         return (_make, _model, _year, _serialNumber, _priceWei, sold, owner, buyer);
+    }
+
+    /// @notice Names the account that may record the release besides the seller, such as the warehouse's bridge.
+    /// @param operator_ the account; zero for nobody
+    function setOperator(address operator_) external {
+        if (msg.sender != seller) revert NotSeller();
+        operator = operator_;
+        emit OperatorNamed(operator_);
+    }
+
+    /// @notice Records, once and for all, that the buyer collects the item with a code that it signed.
+    /// @param device name of the device that hands the item out
+    /// @param nonce the code's nonce
+    /// @param notAfter the last second in which the code counts, in seconds since 1970
+    /// @param signature r, s and v (27 or 28) of the buyer's EIP-712 signature over `releaseDigest`: 65 bytes
+    function release(string calldata device, bytes16 nonce, uint64 notAfter, bytes calldata signature) external {
+        bytes32 job = releaseDigest(device, nonce, notAfter);
+        if (!_signedByBuyer(job, signature)) revert WrongSignature();
+        _release(job, device, nonce, notAfter, true);
+    }
+
+    /// @notice Records, once and for all, that the buyer collects the item with a plain code, for which the operator vouches.
+    /// @param device name of the device that hands the item out
+    /// @param nonce a number that the operator chose for this release
+    /// @param notAfter the last second in which it counts, in seconds since 1970
+    function releasePlain(string calldata device, bytes16 nonce, uint64 notAfter) external {
+        _release(releaseDigest(device, nonce, notAfter), device, nonce, notAfter, false);
+    }
+
+    /// @notice Records that the device reported its lock open.
+    /// @param job the release that was carried out
+    function recordOpening(bytes32 job) external {
+        _onlyOperator();
+        if (job == 0 || job != _job) revert NotReleased(_job);
+        if (_openedAt != 0) revert AlreadyOpened();
+        _openedAt = uint40(block.timestamp);
+        emit Opened(_buyer, job, _device);
+    }
+
+    /// @notice Returns what the buyer signs to collect the item: the EIP-712 digest of
+    /// `Release(address buyer,string device,bytes16 nonce,uint64 notAfter)` in the domain Drawbridge, version 1, of this chain and contract.
+    /// @param device name of the device that hands the item out
+    /// @param nonce 16 random bytes
+    /// @param notAfter the last second in which the code counts, in seconds since 1970
+    /// @return digest the 32 bytes to sign
+    function releaseDigest(string calldata device, bytes16 nonce, uint64 notAfter) public view returns (bytes32 digest) {
+        bytes32 domain = keccak256(abi.encode(DOMAIN_TYPE, DOMAIN_NAME, DOMAIN_VERSION, block.chainid, address(this)));
+        bytes32 content = keccak256(abi.encode(RELEASE_TYPE, _buyer, keccak256(bytes(device)), nonce, notAfter));
+        return keccak256(abi.encodePacked(bytes2(0x1901), domain, content));
+    }
+
+    /// @notice Returns the release, all zero before there is one.
+    /// @return job EIP-712 digest of the release; zero: not released
+    /// @return collectedBy the buyer who collects the item
+    /// @return releasedAt when the release was recorded, in seconds since 1970
+    /// @return openedAt when the opening was recorded; zero: not yet
+    /// @return nonceHash keccak256 of the code's nonce
+    /// @return releasedBy the seller or its operator
+    /// @return signed true where the buyer signed for it
+    /// @return device name of the device that hands the item out
+    function getRelease()
+        external
+        view
+        returns (
+            bytes32 job,
+            address collectedBy,
+            uint40 releasedAt,
+            uint40 openedAt,
+            bytes32 nonceHash,
+            address releasedBy,
+            bool signed,
+            string memory device
+        )
+    {
+        collectedBy = _job == 0 ? address(0) : _buyer;
+        return (_job, collectedBy, _releasedAt, _openedAt, _nonceHash, _releasedBy, _signed, _device);
+    }
+
+    function _release(bytes32 job, string calldata device, bytes16 nonce, uint64 notAfter, bool signed) private {
+        _onlyOperator();
+        if (!isSold()) revert NotSold();
+        if (_job != 0) revert AlreadyReleased(_job);
+        if (block.timestamp > notAfter) revert CodeExpired(notAfter);
+        _job = job;
+        _nonceHash = keccak256(abi.encodePacked(nonce));
+        _releasedBy = msg.sender;
+        _releasedAt = uint40(block.timestamp);
+        _signed = signed;
+        _device = device;
+        emit Released(_buyer, job, msg.sender, device, _nonceHash, signed);
+    }
+
+    function _onlyOperator() private view {
+        if (msg.sender != seller && msg.sender != operator) revert NotOperator();
+    }
+
+    function _signedByBuyer(bytes32 digest, bytes calldata signature) private view returns (bool signed) {
+        if (signature.length != 65 || uint256(bytes32(signature[32:64])) > HALF_ORDER) return false;
+        address signer = ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
+        return signer != address(0) && signer == _buyer;
     }
 }

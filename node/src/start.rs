@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use crate::cli::legacy::{Warning, translate};
 use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, Typed, parse};
 use crate::commands::removedb::Consent;
-use crate::commands::{account, genesis, removedb, say, version};
+use crate::commands::{account, code, device, genesis, proxy, removedb, say, version};
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
 use crate::exit::{Fatal, report};
@@ -81,6 +81,9 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
             let consent = if yes { Consent::Given } else { Consent::Asked };
             removedb::run(&loaded.config.data, consent, &mut io::stdin().lock(), &mut io::stdout())
         }
+        Command::Device(command) => device::run(&command, &loaded.config, &mut io::stdout()),
+        Command::Code(command) => code::run(&command, &loaded.config.accounts, &mut io::stdout()),
+        Command::Proxy(command) => proxy::run(&command, &mut io::stdout()),
         Command::Version => version::print(&mut io::stdout()),
     }
 }
@@ -93,8 +96,11 @@ fn runs_long(command: &Command) -> bool {
         | Command::Export { .. }
         | Command::Import { .. }
         | Command::Db(_)
-        | Command::Backup(_) => true,
+        | Command::Backup(_)
+        | Command::Device(_) => true,
         Command::Account(_)
+        | Command::Code(_)
+        | Command::Proxy(_)
         | Command::Genesis(_)
         | Command::Dumpgenesis(_)
         | Command::Dumpconfig(_)

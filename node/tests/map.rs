@@ -8,14 +8,15 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate of the map and the crates of the map that it may import.
-const IMPORTS: [(&str, &[&str]); 9] = [
+const IMPORTS: [(&str, &[&str]); 10] = [
     ("consensus", &[]),
     ("storage", &[]),
     ("evm-runtime", &["consensus", "storage"]),
     ("chain", &["consensus", "storage", "evm-runtime"]),
     ("network", &["consensus", "evm-runtime", "chain"]),
     ("rpc", &["consensus", "evm-runtime", "chain"]),
-    ("device-bridge", &["consensus", "storage"]),
+    ("proof", &[]),
+    ("device-bridge", &["consensus", "storage", "proof"]),
     ("node", &["consensus", "storage", "evm-runtime", "chain", "network", "rpc", "device-bridge"]),
     ("bench", &["consensus", "storage", "evm-runtime", "chain", "network", "rpc", "node"]),
 ];
@@ -33,7 +34,7 @@ const HOMES: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates that are synchronous to the last dependency.
-const SYNCHRONOUS: [&str; 4] = ["consensus", "storage", "evm-runtime", "chain"];
+const SYNCHRONOUS: [&str; 5] = ["consensus", "storage", "evm-runtime", "chain", "proof"];
 
 fn metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::gate::Gate;
+
 /// Holds the whole set-up of the server. The default serves nothing.
 #[derive(Clone, Debug, Default)]
 pub struct RpcConfig {
@@ -12,6 +14,8 @@ pub struct RpcConfig {
     pub ws: Option<WsConfig>,
     /// The path of the unix socket; `None`: off. All namespaces are offered there; the file's mode is 0600.
     pub ipc: Option<PathBuf>,
+    /// Who may ask what over HTTP and WebSocket; `None`: everybody everything that is offered.
+    pub gate: Option<Gate>,
     /// Limits on what others can ask for.
     pub limits: RpcLimits,
     /// Whether transactions without a chain id (before EIP-155) are taken.

@@ -120,6 +120,13 @@ pub(crate) struct Door<S> {
 
 impl<S: Subscribing> Door<S> {
     async fn enter(self, request: Request<'_>) -> MethodResponse {
+        if let Err(error) = self.session.admit(&request) {
+            return MethodResponse::error(request.id, ErrorObjectOwned::from(error));
+        }
+        self.enter_admitted(request).await
+    }
+
+    async fn enter_admitted(self, request: Request<'_>) -> MethodResponse {
         let method = match self.dispatcher.find(&request.method, &self.session) {
             Ok(method) => method,
             Err(error) => return MethodResponse::error(request.id, ErrorObjectOwned::from(error)),
@@ -141,14 +148,18 @@ impl<S: Subscribing> Door<S> {
         let mut notified = false;
         for entry in batch {
             match entry {
-                Ok(BatchEntry::Call(request)) => match self.sort(request) {
+                Ok(BatchEntry::Call(request)) => match self.sort_admitted(request) {
+                    Sorted::Refused(id, error) => {
+                        self.finish(&mut run, &mut replies).await;
+                        replies.push(id, Err(error));
+                    }
                     Sorted::Plain(call) => run.calls.push(call),
                     Sorted::Alone(request) => {
                         self.finish(&mut run, &mut replies).await;
                         if replies.is_full() {
                             replies.push(request.id, Err(RpcError::response_too_large()));
                         } else {
-                            replies.push_response(self.clone().enter(request).await);
+                            replies.push_response(self.clone().enter_admitted(request).await);
                         }
                     }
                 },
@@ -162,6 +173,14 @@ impl<S: Subscribing> Door<S> {
         }
         self.finish(&mut run, &mut replies).await;
         if notified && replies.is_empty() { MethodResponse::notification() } else { replies.finish() }
+    }
+
+    /// Sorts a request that the session's key admits.
+    fn sort_admitted<'a>(&self, request: Request<'a>) -> Sorted<'a> {
+        match self.session.admit(&request) {
+            Ok(()) => self.sort(request),
+            Err(error) => Sorted::Refused(request.id, error),
+        }
     }
 
     /// Separates what can run together on one thread from what cannot.
@@ -201,6 +220,8 @@ enum Sorted<'a> {
     Plain(PlainCall),
     /// It waits, subscribes, or is unknown.
     Alone(Request<'a>),
+    /// The session's key does not admit it.
+    Refused(Id<'a>, RpcError),
 }
 
 /// A call that can run on any thread.

@@ -23,11 +23,12 @@ use jsonrpsee::types::SubscriptionId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::Service as _;
-use tower::layer::util::{Identity, Stack};
+use tower::layer::util::Identity;
 
 use crate::config::RpcLimits;
 use crate::dispatch::{CannotPush, Dispatcher, Door, DoorLayer};
 use crate::filters::IdSource;
+use crate::gate::{Gate, Key};
 use crate::message::respond;
 use crate::session::Session;
 
@@ -46,16 +47,17 @@ pub(crate) struct Listener {
     connections: Arc<Semaphore>,
 }
 
-/// What a socket serves.
+/// What a socket serves, and to whom.
 struct Sides {
+    gate: Option<Gate>,
     http: Option<HttpSide>,
     ws: Option<WsSide>,
 }
 
 impl Listener {
-    /// Serves HTTP, WebSocket or both, to at most `connections` at a time.
-    pub(crate) fn new(http: Option<HttpSide>, ws: Option<WsSide>, connections: usize) -> Self {
-        Self { sides: Arc::new(Sides { http, ws }), connections: Arc::new(Semaphore::new(connections)) }
+    /// Serves HTTP, WebSocket or both, to at most `connections` at a time, and through `gate` where there is one.
+    pub(crate) fn new(http: Option<HttpSide>, ws: Option<WsSide>, connections: usize, gate: Option<Gate>) -> Self {
+        Self { sides: Arc::new(Sides { gate, http, ws }), connections: Arc::new(Semaphore::new(connections)) }
     }
 
     /// Accepts connections until the server stops. One too many is closed at once.
@@ -114,10 +116,18 @@ async fn serve_connection(sides: Arc<Sides>, connection: TcpStream, stop: StopHa
 
 impl Sides {
     async fn answer(&self, request: Request<Incoming>, stop: StopHandle) -> Response<HttpBody> {
-        match (ws::is_upgrade_request(&request), &self.ws, &self.http) {
-            (true, Some(ws), _) => ws.answer(request, stop).await,
+        let upgrades = ws::is_upgrade_request(&request);
+        // Health checks and the questions of browsers before a request ask nothing that a key would be for.
+        let asks = upgrades || request.method() == Method::POST;
+        let key = match self.gate.as_ref().filter(|_| asks).map(|gate| gate.key_of(&request)) {
+            Some(None) => return plain(StatusCode::UNAUTHORIZED, "an API key is needed here\n"),
+            Some(shown) => shown,
+            None => None,
+        };
+        match (upgrades, &self.ws, &self.http) {
+            (true, Some(ws), _) => ws.answer(request, stop, key).await,
             (true, None, _) => plain(StatusCode::NOT_FOUND, "WebSocket is off here"),
-            (false, _, Some(http)) => http.answer(request).await,
+            (false, _, Some(http)) => http.answer(request, key).await,
             (false, _, None) => plain(StatusCode::NOT_FOUND, "HTTP is off here"),
         }
     }
@@ -158,13 +168,13 @@ impl HttpSide {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<HttpBody> {
+    async fn answer(&self, request: Request<Incoming>, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = match *request.method() {
-            Method::POST => self.answer_post(request).await,
+            Method::POST => self.answer_post(request, key).await,
             Method::OPTIONS => self.answer_preflight(&request),
             // Health checks of load balancers ask nothing.
             Method::GET if request.uri().query().is_none() && request.body().is_end_stream() => {
@@ -176,7 +186,7 @@ impl HttpSide {
         response
     }
 
-    async fn answer_post(&self, request: Request<Incoming>) -> Response<HttpBody> {
+    async fn answer_post(&self, request: Request<Incoming>, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !jsonrpsee_http::content_type_is_json(&request) {
             return jsonrpsee_http::response::unsupported_content_type();
         }
@@ -193,7 +203,8 @@ impl HttpSide {
             Ok(Err(_)) => return plain(StatusCode::BAD_REQUEST, "the body cannot be read\n"),
             Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
         };
-        let response = respond(&self.door, &body, self.batch_items).await;
+        let door = Door { session: self.door.session.with_key(key), ..self.door.clone() };
+        let response = respond(&door, &body, self.batch_items).await;
         if response.is_notification() {
             return Response::new(HttpBody::empty());
         }
@@ -229,7 +240,8 @@ impl HttpSide {
 
 /// The WebSocket side of a socket.
 pub(crate) struct WsSide {
-    service: TowerServiceBuilder<Stack<DoorLayer, Identity>, Identity>,
+    service: TowerServiceBuilder<Identity, Identity>,
+    layer: DoorLayer,
     methods: Methods,
     origins: Names,
     vhosts: Names,
@@ -256,21 +268,21 @@ impl WsSide {
             .enable_ws_ping(PingConfig::new())
             .set_id_provider(HexIds(ids))
             .build();
-        let service = Server::builder()
-            .set_config(config)
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(DoorLayer { dispatcher, session }))
-            .to_service_builder();
-        Self { service, methods, origins: Names::new(origins), vhosts: Names::new(vhosts) }
+        let service = Server::builder().set_config(config).to_service_builder();
+        let layer = DoorLayer { dispatcher, session };
+        Self { service, layer, methods, origins: Names::new(origins), vhosts: Names::new(vhosts) }
     }
 
-    async fn answer(&self, request: Request<Incoming>, stop: StopHandle) -> Response<HttpBody> {
+    async fn answer(&self, request: Request<Incoming>, stop: StopHandle, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
         if !origin_is_allowed(request.headers(), &self.origins) {
             return plain(StatusCode::FORBIDDEN, "origin not allowed\n");
         }
-        let mut service = self.service.clone().build(self.methods.clone(), stop);
+        let layer = DoorLayer { session: self.layer.session.with_key(key), ..self.layer.clone() };
+        let middleware = RpcServiceBuilder::new().layer(layer);
+        let mut service = self.service.clone().set_rpc_middleware(middleware).build(self.methods.clone(), stop);
         match service.call(request).await {
             Ok(response) => response,
             Err(error) => {

@@ -16,6 +16,7 @@ mod eth;
 mod events;
 mod explain;
 mod filters;
+mod gate;
 mod http;
 mod ipc;
 mod message;
@@ -34,6 +35,7 @@ mod subscriptions;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use gate::{Gate, GateError};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};

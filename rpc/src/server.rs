@@ -209,11 +209,11 @@ impl Setup {
         });
         let mut ws_side = ws_side;
         if let Some(socket) = bound.ws {
-            let listener = Listener::new(None, ws_side.take(), limits.connections);
+            let listener = Listener::new(None, ws_side.take(), limits.connections, config.gate.clone());
             tokio::spawn(listener.accept(socket, stop.clone()));
         }
         if let Some(socket) = bound.http {
-            let listener = Listener::new(http_side, ws_side, limits.connections);
+            let listener = Listener::new(http_side, ws_side, limits.connections, config.gate.clone());
             tokio::spawn(listener.accept(socket, stop.clone()));
         }
         if let (Some(socket), Some(path)) = (bound.ipc, &config.ipc) {

@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jsonrpsee::core::middleware::Request;
+
+use crate::errors::RpcError;
+use crate::gate::Key;
+
 /// Names a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
@@ -19,6 +24,8 @@ pub(crate) enum Transport {
 pub(crate) struct Session {
     /// The transport.
     pub(crate) transport: Transport,
+    /// The key that was shown, where there is a gate.
+    key: Option<Arc<Key>>,
     namespaces: Arc<BTreeSet<String>>,
 }
 
@@ -27,7 +34,17 @@ impl Session {
     pub(crate) fn new<'a>(transport: Transport, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
         let named = namespaces.into_iter().map(|name| name.trim().to_ascii_lowercase());
         let namespaces = named.chain(["rpc".to_owned()]).filter(|name| !name.is_empty()).collect();
-        Self { transport, namespaces: Arc::new(namespaces) }
+        Self { transport, key: None, namespaces: Arc::new(namespaces) }
+    }
+
+    /// Returns the same session for who showed a key.
+    pub(crate) fn with_key(&self, key: Option<Arc<Key>>) -> Self {
+        Self { key, ..self.clone() }
+    }
+
+    /// Admits a request by the key that was shown, or says why not.
+    pub(crate) fn admit(&self, request: &Request<'_>) -> Result<(), RpcError> {
+        self.key.as_ref().map_or(Ok(()), |key| key.admit(&request.method, request.params.as_deref()))
     }
 
     /// Tells whether a namespace is offered.

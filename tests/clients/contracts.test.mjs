@@ -92,6 +92,113 @@ describe("a sale", () => {
   });
 });
 
+describe("a release", () => {
+  const now = async () => BigInt((await provider.getBlock("latest")).timestamp);
+  const nonce = "0x000102030405060708090a0b0c0d0e0f";
+  const types = {
+    Release: [
+      { name: "buyer", type: "address" },
+      { name: "device", type: "string" },
+      { name: "nonce", type: "bytes16" },
+      { name: "notAfter", type: "uint64" },
+    ],
+  };
+
+  async function sold() {
+    const order = await deploy("SaleOrder", [...item, 500n]);
+    await mined(order.connect(buyer).buy({ value: 500n }));
+    return order;
+  }
+
+  async function signed(order, { signer = buyer, device = "dock-1", chainId, notAfter } = {}) {
+    const domain = {
+      name: "Drawbridge",
+      version: "1",
+      chainId: chainId ?? (await provider.getNetwork()).chainId,
+      verifyingContract: await order.getAddress(),
+    };
+    const message = { buyer: buyer.address, device, nonce, notAfter: notAfter ?? (await now()) + 600n };
+    const signature = await signer.signTypedData(domain, types, message);
+    return [message.device, message.nonce, message.notAfter, signature];
+  }
+
+  test("is recorded once, with who collected, when, where and the nonce's hash", async () => {
+    const order = await sold();
+    assert.deepEqual([...(await order.getRelease())].slice(0, 4), [`0x${"0".repeat(64)}`, ZeroAddress, 0n, 0n]);
+    const code = await signed(order);
+    const receipt = await mined(order.release(...code));
+    const { job, collectedBy, releasedAt, openedAt, nonceHash, releasedBy, signed: bySignature, device } = await order.getRelease();
+    assert.equal(job, await order.releaseDigest(...code.slice(0, 3)));
+    assert.deepEqual(
+      [collectedBy, releasedAt, openedAt, nonceHash, releasedBy, bySignature, device],
+      [buyer.address, await now(), 0n, keccak256(nonce), seller.address, true, "dock-1"],
+    );
+    assert.deepEqual([...order.interface.parseLog(receipt.logs[0]).args], [buyer.address, job, seller.address, "dock-1", nonceHash, true]);
+    assert.deepEqual(await revertOf(order.release(...code)), ["AlreadyReleased", job]);
+    assert.deepEqual(await revertOf(order.release(...(await signed(order, { device: "dock-2" })))), ["AlreadyReleased", job]);
+    assert.deepEqual(await revertOf(order.releasePlain("dock-1", nonce, code[2])), ["AlreadyReleased", job]);
+    assert.equal(await order.verifyOwnership(buyer.address), true);
+  });
+
+  test("needs the buyer's signature over this chain, contract, device, nonce and time", async () => {
+    const [order, other] = [await sold(), await sold()];
+    const [device, , notAfter, signature] = await signed(order);
+    const wrong = ["WrongSignature"];
+    assert.deepEqual(await revertOf(order.release("dock-2", nonce, notAfter, signature)), wrong);
+    assert.deepEqual(await revertOf(order.release(device, `0x${"11".repeat(16)}`, notAfter, signature)), wrong);
+    assert.deepEqual(await revertOf(order.release(device, nonce, notAfter + 1n, signature)), wrong);
+    assert.deepEqual(await revertOf(other.release(device, nonce, notAfter, signature)), wrong);
+    assert.deepEqual(await revertOf(order.release(...(await signed(order, { signer: stranger })))), wrong);
+    assert.deepEqual(await revertOf(order.release(...(await signed(order, { chainId: 1n })))), wrong);
+    for (const bytes of ["0x", signature.slice(0, -2), `${signature}00`, `0x${"00".repeat(65)}`]) {
+      assert.deepEqual(await revertOf(order.release(device, nonce, notAfter, bytes)), wrong, bytes);
+    }
+    const order256 = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+    const s = (order256 - BigInt(`0x${signature.slice(66, 130)}`)).toString(16).padStart(64, "0");
+    const twin = `${signature.slice(0, 66)}${s}${signature.endsWith("1b") ? "1c" : "1b"}`;
+    assert.deepEqual(await revertOf(order.release(device, nonce, notAfter, twin)), wrong, "the signature's twin");
+  });
+
+  test("is for the seller and its operator to record, after the sale and in time", async () => {
+    const unsold = await deploy("SaleOrder", [...item, 500n]);
+    const later = (await now()) + 600n;
+    assert.deepEqual(await revertOf(unsold.releasePlain("dock-1", nonce, later)), ["NotSold"]);
+    assert.deepEqual(await revertOf(unsold.connect(stranger).setOperator(stranger.address)), ["NotSeller"]);
+    const order = await sold();
+    const code = await signed(order);
+    for (const account of [stranger, buyer]) {
+      assert.deepEqual(await revertOf(order.connect(account).release(...code)), ["NotOperator"]);
+      assert.deepEqual(await revertOf(order.connect(account).releasePlain(...code.slice(0, 3))), ["NotOperator"]);
+    }
+    const past = (await now()) - 1n;
+    assert.deepEqual(await revertOf(order.release(...(await signed(order, { notAfter: past })))), ["CodeExpired", past]);
+    await mined(order.setOperator(stranger.address));
+    await mined(order.connect(stranger).release(...code));
+    assert.equal((await order.getRelease()).releasedBy, stranger.address);
+  });
+
+  test("of a plain code says that nobody signed", async () => {
+    const order = await sold();
+    await mined(order.releasePlain("dock-1", nonce, (await now()) + 600n));
+    const { collectedBy, signed: bySignature, device } = await order.getRelease();
+    assert.deepEqual([collectedBy, bySignature, device], [buyer.address, false, "dock-1"]);
+  });
+
+  test("ends with the opening, recorded once by the operator", async () => {
+    const order = await sold();
+    const none = `0x${"0".repeat(64)}`;
+    assert.deepEqual(await revertOf(order.recordOpening(none)), ["NotReleased", none]);
+    await mined(order.release(...(await signed(order))));
+    const { job } = await order.getRelease();
+    assert.deepEqual(await revertOf(order.recordOpening(id("another"))), ["NotReleased", job]);
+    assert.deepEqual(await revertOf(order.connect(stranger).recordOpening(job)), ["NotOperator"]);
+    const receipt = await mined(order.recordOpening(job));
+    assert.deepEqual([...order.interface.parseLog(receipt.logs[0]).args], [buyer.address, job, "dock-1"]);
+    assert.equal((await order.getRelease()).openedAt, await now());
+    assert.deepEqual(await revertOf(order.recordOpening(job)), ["AlreadyOpened"]);
+  });
+});
+
 describe("the registry", () => {
   test("creates orders whose seller is the caller, and knows its own", async () => {
     const registry = await deploy("OrderRegistry");

@@ -3,6 +3,7 @@
 //! It only reads what was typed. What the values mean together with the environment, the configuration file and the
 //! defaults is decided in `config`.
 
+pub mod device_flags;
 pub mod flags;
 pub mod legacy;
 pub mod serving_flags;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use device_flags::{CodeCommand, DeviceCommand, ProxyCommand};
 use flags::{DataArgs, KeyArgs, LogArgs, NodeArgs, StorageArgs};
 
 const EXAMPLES: &str = "\
@@ -112,6 +114,15 @@ pub enum Command {
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Run a device at a gate, or the bridge that records releases
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Make and read the codes that buyers show at devices
+    #[command(subcommand)]
+    Code(CodeCommand),
+    /// Configure a reverse proxy in front of the nodes
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// Print the version
     Version,
     /// Delete the chain of a data directory; keys stay

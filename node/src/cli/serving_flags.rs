@@ -82,6 +82,9 @@ pub struct RpcArgs {
     /// Bytes in the answer to one batch; 0 is no limit [default: 25000000]
     #[arg(long = "rpc.batch-response-max-size", value_name = "BYTES")]
     pub rpc_batch_response_max_size: Option<u32>,
+    /// File (JSON) with API keys: without one of them nothing is answered over HTTP and WebSocket; docs/devices.md tells its form
+    #[arg(long = "rpc.keys", value_name = "FILE")]
+    pub rpc_keys: Option<PathBuf>,
     /// Accept transactions that are not bound to this chain (without EIP-155) [default: false]
     #[arg(long = "rpc.allow-unprotected-txs")]
     pub rpc_allow_unprotected_txs: Option<bool>,

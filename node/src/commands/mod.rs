@@ -1,7 +1,10 @@
 //! The commands that need no chain. Each writes what was asked for to the writer it is given: standard output.
 
 pub mod account;
+pub mod code;
+pub mod device;
 pub mod genesis;
+pub mod proxy;
 pub mod removedb;
 pub mod version;
 

@@ -201,6 +201,7 @@ fn build_rpc(args: RpcArgs) -> RpcLimits {
         batch_requests_max: limited(args.rpc_batch_request_limit, defaults.batch_requests_max),
         batch_response_bytes_max: limited(args.rpc_batch_response_max_size, defaults.batch_response_bytes_max),
         allow_unprotected_txs: args.rpc_allow_unprotected_txs.unwrap_or(defaults.allow_unprotected_txs),
+        keys_file: args.rpc_keys,
     }
 }
 

@@ -215,6 +215,8 @@ pub struct RpcLimits {
     pub batch_response_bytes_max: Option<u32>,
     /// Whether transactions without EIP-155 are accepted.
     pub allow_unprotected_txs: bool,
+    /// The file with the API keys of the gate; none: no gate.
+    pub keys_file: Option<PathBuf>,
 }
 
 impl Default for RpcLimits {
@@ -226,6 +228,7 @@ impl Default for RpcLimits {
             batch_requests_max: Some(1000),
             batch_response_bytes_max: Some(25_000_000),
             allow_unprotected_txs: false,
+            keys_file: None,
         }
     }
 }

@@ -110,6 +110,7 @@ fn serving_settings(config: &NodeConfig) -> Vec<Setting> {
         ("rpc.txfeecap", text(Ether { wei: rpc.tx_fee_cap_wei.unwrap_or(0) })),
         ("rpc.batch-request-limit", number(rpc.batch_requests_max.unwrap_or(0))),
         ("rpc.batch-response-max-size", number(rpc.batch_response_bytes_max.unwrap_or(0))),
+        ("rpc.keys", rpc.keys_file.as_deref().and_then(path)),
         ("rpc.allow-unprotected-txs", switch(rpc.allow_unprotected_txs)),
         ("gpo.blocks", number(gas_price.blocks)),
         ("gpo.percentile", number(gas_price.percentile)),

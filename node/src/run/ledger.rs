@@ -168,7 +168,7 @@ fn ledger_config(config: &NodeConfig) -> LedgerConfig {
 }
 
 /// Tells how an error of the database ends the program.
-pub(super) fn storage_error(datadir: &Path, error: StorageError) -> Fatal {
+pub(crate) fn storage_error(datadir: &Path, error: StorageError) -> Fatal {
     let datadir = datadir.to_path_buf();
     match error {
         StorageError::Locked { pid, .. } => Fatal::DatadirLocked { datadir, pid },

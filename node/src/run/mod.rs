@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub use backup::backup;
 pub use blocks::{export, import};
 pub use database::db;
+pub(crate) use ledger::storage_error as storage_failure;
 pub use ledger::{ForeignSeals, init};
 pub use serve::node;
 

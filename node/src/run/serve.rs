@@ -1,12 +1,13 @@
 //! The node: ledger, miner and JSON-RPC wired together, until a signal or a failing disk ends it.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
-use rpc::{RpcConfig, RpcHandle, ServeError, Services};
+use rpc::{Gate, RpcConfig, RpcHandle, ServeError, Services};
 use storage::StorageError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -260,7 +261,15 @@ async fn start_rpc(
         client_version: version::client_version(config.network.identity.as_deref()),
         network_id: config.chain.network_id.unwrap_or(opened.genesis.spec.chain_id),
     };
-    rpc::serve(rpc_config(config), services).await.map_err(serve_error)
+    let gate = config.rpc.keys_file.as_deref().map(read_gate).transpose()?;
+    rpc::serve(RpcConfig { gate, ..rpc_config(config) }, services).await.map_err(serve_error)
+}
+
+fn read_gate(path: &Path) -> Result<Gate, Fatal> {
+    let text = std::fs::read_to_string(path).map_err(|error| Fatal::io(path, &error))?;
+    Gate::read(&text).map_err(|error| {
+        Fatal::config(format!("{}: {error}", path.display()), "correct the file, or leave --rpc.keys out")
+    })
 }
 
 fn serve_error(error: ServeError) -> Fatal {
@@ -297,6 +306,7 @@ fn rpc_config(config: &NodeConfig) -> RpcConfig {
             origins: ws.origins.clone(),
         }),
         ipc: config.ipc.enabled.then(|| config.ipc.path.clone()),
+        gate: None,
         limits: rpc::RpcLimits {
             gas_cap: limits.gas_cap.map_or(u64::MAX, std::num::NonZeroU64::get),
             evm_timeout: limits.evm_timeout.unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
