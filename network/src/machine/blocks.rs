@@ -382,6 +382,8 @@ impl Machine {
             (ImportError::BelowFinalized { ancestor, finalized }, _) => {
                 self.alarm_below_finalized(context, peer, hash, *ancestor, *finalized);
             }
+            // It concerns blocks that are made here, and these came from a peer.
+            (ImportError::MadeElsewhere { .. }, _) => {}
             // The ledger itself tells the node.
             (ImportError::Storage(_) | ImportError::Corrupt(_) | ImportError::ShutDown, _) => {}
         }
