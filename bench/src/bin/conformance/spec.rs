@@ -19,6 +19,7 @@ pub(crate) fn of_fork(fork: Fork) -> ChainSpec {
         },
         fees: FeeRules::default(),
         contract_size_limit: None,
+        ethereum: None,
     }
 }
 

@@ -147,7 +147,9 @@ impl Suite {
     pub(crate) fn run(&'static self, context: Context, filter: &Filter) -> Result<SuiteResult, Failure> {
         let begun = Instant::now();
         let jobs: Vec<Job> = (self.jobs)(&context)?.into_iter().step_by(filter.sample.max(1)).collect();
-        let done: Vec<_> = jobs.par_iter().with_max_len(1).map(|job| self.run_job(job, filter)).collect();
+        let run = || jobs.par_iter().with_max_len(1).map(|job| self.run_job(job, filter)).collect();
+        // A pool of their own: a job that waits for a ledger's writer must not hold the threads that the writer hands work to.
+        let done: Vec<_> = rayon::ThreadPoolBuilder::new().stack_size(crate::STACK_BYTES).build()?.install(run);
         let mut result = SuiteResult { cases: Vec::new(), jobs: Vec::new(), elapsed: begun.elapsed() };
         for (job, (cases, time)) in jobs.into_iter().zip(done) {
             result.cases.extend(cases);

@@ -1,9 +1,11 @@
 //! The suites, in the order of the table. A new one: a module with a `SUITE`, and its line in [`ALL`].
 
 mod account;
+mod difficulty;
 mod genesis;
 mod keystore;
 mod precompile;
+mod proof_of_work;
 mod rlp;
 mod state;
 mod transaction;
@@ -18,6 +20,8 @@ pub(crate) const ALL: &[Suite] = &[
     transaction::SUITE,
     rlp::SUITE,
     trie::SUITE,
+    difficulty::SUITE,
+    proof_of_work::SUITE,
     genesis::SUITE,
     precompile::SUITE,
     account::SUITE,
