@@ -13,7 +13,7 @@ mod options;
 mod pid;
 
 use self::error::translate;
-use self::mark::Mark;
+use self::mark::{Mark, Synced};
 pub use self::options::RocksOptions;
 use self::pid::PidFile;
 use crate::{
@@ -25,7 +25,11 @@ use rocksdb::{
     PrefixRange, ReadOptions, WriteBatch, WriteOptions, checkpoint::Checkpoint, properties,
 };
 use self_cell::self_cell;
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// A store on disk.
 ///
@@ -35,6 +39,9 @@ pub struct RocksStore {
     options: ReadOptions,
     /// Absent in a database that is opened for reading alone.
     mark: Option<Mark>,
+    /// Whether the last commit found no space. Until one finds space again the log must not be synced: RocksDB would take that failure
+    /// for another, final one.
+    is_full: AtomicBool,
 }
 
 /// Closes in this order: the PID file first, so that it never names a process that no longer holds the lock.
@@ -76,7 +83,13 @@ impl RocksStore {
     /// ([`StorageError::LogDamaged`]), and `options.accept_loss` is not set.
     pub fn open(path: &Path, options: RocksOptions) -> Result<Self, StorageError> {
         prepare_directory(path, &options)?;
-        let synced = mark::read(path);
+        let synced = Synced::read(path);
+        if !synced.has_its_manifest(path) && !options.accept_loss {
+            return Err(StorageError::Corrupt(format!(
+                "{}: the manifest is not the one that was synced",
+                path.display()
+            )));
+        }
         if !options.read_only {
             holes::cut_logs(path).map_err(|error| io_error(path, &error))?;
         }
@@ -93,18 +106,23 @@ impl RocksStore {
         .map_err(|error| translate(error, path))?;
 
         let recovered = rocks.latest_sequence_number();
-        if recovered < synced && !options.accept_loss {
-            return Err(StorageError::LogDamaged { synced, recovered });
+        if recovered < synced.sequence && !options.accept_loss {
+            return Err(StorageError::LogDamaged { synced: synced.sequence, recovered });
         }
         let (mark, pid) = if options.read_only {
             (None, None)
         } else {
             // What recovery read is in the log or in table files; it is on the disk after the next sync.
-            let mark = Mark::create(path, recovered.min(synced)).map_err(|error| io_error(path, &error))?;
+            let mark = Mark::create(path, recovered.min(synced.sequence)).map_err(|error| io_error(path, &error))?;
             (Some(mark), PidFile::write(path))
         };
         let database = Database::try_new(Opened { _pid: pid, rocks }, |opened| find_families(&opened.rocks))?;
-        Ok(Self { database: Arc::new(database), options: ReadOptions::default(), mark })
+        Ok(Self {
+            database: Arc::new(database),
+            options: ReadOptions::default(),
+            mark,
+            is_full: AtomicBool::new(false),
+        })
     }
 
     /// Notes that all changes up to `sequence` are on the disk.
@@ -163,7 +181,9 @@ impl Store for RocksStore {
         }
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Disk);
-        self.database.rocks().write_opt(writes, &options).map_err(|error| self.database.blame(error))?;
+        let written = self.database.rocks().write_opt(writes, &options).map_err(|error| self.database.blame(error));
+        self.is_full.store(matches!(written, Err(StorageError::Full(_))), Ordering::Relaxed);
+        written?;
         if durability == Durability::Disk {
             self.mark_synced(self.database.rocks().latest_sequence_number());
         }
@@ -171,6 +191,9 @@ impl Store for RocksStore {
     }
 
     fn sync(&self) -> Result<(), StorageError> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(StorageError::Full("the log goes on when there is space again".to_owned()));
+        }
         // Taken first: a commit that comes meanwhile may miss the sync.
         let sequence = self.database.rocks().latest_sequence_number();
         self.database.rocks().flush_wal(true).map_err(|error| self.database.blame(error))?;

@@ -81,6 +81,8 @@ pub struct Disk {
     nodes: Vec<Node>,
     inodes: HashMap<u64, NodeId>,
     records: u64,
+    /// How many records there were before this program's: each program counts its own.
+    before: u64,
 }
 
 impl Disk {
@@ -89,7 +91,7 @@ impl Disk {
     /// # Errors
     /// It cannot be read.
     pub fn load(root: &Path) -> io::Result<Self> {
-        let mut disk = Self { root: root.to_owned(), nodes: Vec::new(), inodes: HashMap::new(), records: 0 };
+        let mut disk = Self { root: root.to_owned(), nodes: Vec::new(), inodes: HashMap::new(), records: 0, before: 0 };
         disk.load_directory(root)?;
         Ok(disk)
     }
@@ -121,11 +123,16 @@ impl Disk {
         self.nodes.len() - 1
     }
 
-    /// Does what the next record of the journal says.
+    /// Does what one program's journal says.
     ///
     /// # Errors
-    /// It names a directory that is not there.
-    pub fn apply(&mut self, record: Record) -> Result<(), String> {
+    /// A record names a directory that is not there.
+    pub fn run(&mut self, records: Vec<Record>) -> Result<(), String> {
+        self.before = self.records;
+        records.into_iter().try_for_each(|record| self.apply(record))
+    }
+
+    fn apply(&mut self, record: Record) -> Result<(), String> {
         let number = self.records;
         self.records += 1;
         match record {
@@ -155,12 +162,14 @@ impl Disk {
             Record::Unlink { path } | Record::RemoveDirectory { path } => self.remove(number, &path),
             Record::Rename { from, to } => self.rename(number, &from, &to),
             Record::Sync { inode, covered } => {
+                let covered = self.before + covered;
                 if let Some(Node::File(file)) = self.inodes.get(&inode).map(|id| &mut self.nodes[*id]) {
                     file.sync(covered);
                 }
                 Ok(())
             }
             Record::SyncDirectory { path, covered } => {
+                let covered = self.before + covered;
                 // It may have been renamed or removed since it was opened.
                 if let Some(Node::Directory(directory)) = self.node(&path).map(|id| &mut self.nodes[id]) {
                     directory.sync(covered);
@@ -296,7 +305,7 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let mut disk = Disk::load(empty.path()).unwrap();
         disk.root = "/r".into();
-        records.into_iter().try_for_each(|record| disk.apply(record)).unwrap();
+        disk.run(records).unwrap();
         disk
     }
 
@@ -329,6 +338,14 @@ mod tests {
         for loss in Loss::ALL {
             assert!(left(&whole, loss).iter().all(|found| *found == names(&[("a", "x")])), "{loss:?}");
         }
+    }
+
+    #[test]
+    fn each_program_counts_its_own_records() {
+        let mut disk =
+            disk(vec![create("a", 1), write(1, "x"), Record::SyncDirectory { path: "/r".into(), covered: 2 }]);
+        disk.run(vec![write(1, "y"), Record::Sync { inode: 1, covered: 1 }]).unwrap();
+        assert!(left(&disk, Loss::Unsynced).iter().all(|found| *found == names(&[("a", "y")])));
     }
 
     #[test]

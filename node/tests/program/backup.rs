@@ -65,7 +65,7 @@ fn nothing_is_overwritten_and_each_refusal_says_what_to_do() {
     home.run("backup restore --datadir other node").failed(65, &["node is no backup", "backup create"]);
     home.run("backup verify absent").failed(65, &["absent is no backup"]);
     home.write("copy/backup.txt", "genesis none\n");
-    home.run("backup verify copy").failed(65, &["copy is no backup", "genesis"]);
+    home.run("backup verify copy").failed(65, &["copy is no backup", "backup.txt"]);
     assert_eq!(home.head("node"), before);
     assert!(!home.join("other/chaindata").exists() && !home.join("absent").exists());
 }

@@ -8,10 +8,6 @@ use std::path::Path;
 /// How the operating system says that the disk is full (ENOSPC), in RocksDB's messages too.
 const NO_SPACE: &str = "No space left on device";
 
-/// What RocksDB says to a sync of a log whose last write failed. Whoever wrote has been told why; it goes on with another log when there is
-/// space, and after any other failure not at all.
-const FAILED_BEFORE: &str = "Writer has previous error";
-
 /// Translates an error of the database in `path`.
 pub(super) fn translate(error: rocksdb::Error, path: &Path) -> StorageError {
     let kind = error.kind();
@@ -21,7 +17,7 @@ pub(super) fn translate(error: rocksdb::Error, path: &Path) -> StorageError {
     }
     // A missing file is one that the manifest names: the directory itself was there when the database was opened.
     let file_is_missing = kind == ErrorKind::IOError && message.contains("No such file or directory");
-    if message.contains(NO_SPACE) || message.contains(FAILED_BEFORE) {
+    if message.contains(NO_SPACE) {
         return StorageError::Full(message);
     }
     if kind == ErrorKind::Corruption || file_is_missing {

@@ -28,6 +28,9 @@ const LEFT_BYTES_MAX: u64 = 3 << 20;
 /// How long the node may take to fill the rest, and to write again when there is space.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A journal of the pool that the disk did not take in full would bring back transactions with gaps between them.
+const FLAGS: &[&str] = &["--txpool.nolocals"];
+
 /// What the node says when the disk is full.
 const SAYS_FULL: &str = "the disk is full";
 
@@ -126,7 +129,7 @@ impl Full<'_> {
     fn cycle(&mut self, number: u64, end: End) -> Result<(), Failure> {
         let mut problems = Vec::new();
         remove(&self.run.log())?;
-        let mut node = self.run.spawn(&self.datadir(), &[])?;
+        let mut node = self.run.spawn(&self.datadir(), FLAGS)?;
         node.wait_for_answer(START_TIME_MAX)?;
         let running = self.traffic.begin(node.endpoint())?;
         self.run.sleep_between(LOAD_MS);
@@ -143,7 +146,7 @@ impl Full<'_> {
         };
         remove(&self.disk.ballast())?;
         problems.extend(self.run.verify(&self.datadir())?);
-        let mut node = self.run.spawn(&self.datadir(), &[])?;
+        let mut node = self.run.spawn(&self.datadir(), FLAGS)?;
         let start = node.wait_for_answer(START_TIME_MAX)?;
         let check = self.ledger.check_all(&mut Client::connect(node.endpoint())?)?;
         let text = format!("full at block {head}, {} receipts checked", check.checked);
@@ -224,7 +227,7 @@ impl Full<'_> {
         problems.extend(seen.problems);
         self.served += self.ledger.remember(seen.receipts, Vec::new());
         let before = self.log_text().len();
-        let mut node = self.run.spawn(&self.datadir(), &[])?;
+        let mut node = self.run.spawn(&self.datadir(), FLAGS)?;
         let outcome = match node.wait_for_answer(START_TIME_MAX) {
             Ok(_) => {
                 let mut client = Client::connect(node.endpoint())?;

@@ -12,7 +12,7 @@ use bench::process::{KilledCommand, NodeProcess, path_text};
 use bench::summary::millis;
 
 use crate::checks::{Ledger, Served};
-use crate::run::{Cycle, Environment, Run, START_TIME_MAX, remove};
+use crate::run::{Cycle, Run, START_TIME_MAX, remove};
 use crate::shim::Shim;
 use crate::traffic::Traffic;
 
@@ -113,17 +113,18 @@ impl Losses<'_> {
         let index = self.run.random.index(SITUATIONS.len());
         let fsync = if self.run.random.below(2) == 0 { Fsync::Block } else { Fsync::Second };
         let loss = Loss::ALL[self.run.random.index(Loss::ALL.len())];
-        let file = self.run.folder.join("journal");
-        remove(&file)?;
-        let environment = self.shim.recording(&self.root(), &file)?;
         let mut disk = Disk::load(&self.root())?;
-        let before = self.until_the_power_goes(SITUATIONS[index], fsync, &environment)?;
+        let before = self.until_the_power_goes(SITUATIONS[index], fsync)?;
         let off = Instant::now();
 
-        // Without a journal the program was gone before it did anything.
-        let records = if file.exists() { journal::read(&std::fs::read(&file)?)? } else { Vec::new() };
-        let changes = records.len();
-        records.into_iter().try_for_each(|record| disk.apply(record))?;
+        let mut changes = 0;
+        for file in self.journals() {
+            // Without a journal the program did not run, or was gone before it did anything.
+            let records = if file.exists() { journal::read(&std::fs::read(&file)?)? } else { Vec::new() };
+            changes += records.len();
+            disk.run(records)?;
+            remove(&file)?;
+        }
         let survivor = self.run.folder.join("survivor");
         remove(&survivor)?;
         disk.write_survivor(loss, &mut self.run.random, &survivor)?;
@@ -156,20 +157,22 @@ impl Losses<'_> {
         Ok(())
     }
 
-    fn until_the_power_goes(
-        &mut self,
-        situation: Situation,
-        fsync: Fsync,
-        environment: &Environment,
-    ) -> Result<Before, Failure> {
+    /// The journals of the node, and of a command after it.
+    fn journals(&self) -> [PathBuf; 2] {
+        ["journal-1", "journal-2"].map(|name| self.run.folder.join(name))
+    }
+
+    fn until_the_power_goes(&mut self, situation: Situation, fsync: Fsync) -> Result<Before, Failure> {
         let (datadir, log) = (self.datadir(), self.run.log());
+        let [of_node, of_command] = self.journals();
+        let environment = self.shim.recording(&self.root(), &of_node)?;
         // The pool's journal is not synced with each transaction: it is no part of what is promised here.
         let mut flags = vec!["--txpool.nolocals", "--fsync", if fsync == Fsync::Block { "block" } else { "second" }];
         if situation == Situation::MiningPruned {
             flags.extend(["--history", "8"]);
         }
         let mut before = Before::default();
-        let mut node = NodeProcess::drawbridge_in(&self.run.node, &datadir, &flags, environment, &log)?;
+        let mut node = NodeProcess::drawbridge_in(&self.run.node, &datadir, &flags, &environment, &log)?;
         if situation == Situation::Starting {
             before.text = format!("start at {} ms", self.run.sleep_between(START_MS));
             node.kill()?;
@@ -198,7 +201,8 @@ impl Losses<'_> {
         if situation == Situation::Compacting {
             let data = path_text(&datadir)?.to_owned();
             let arguments = ["db", "compact", "--datadir", &data];
-            before.text = self.run.killed_command(&arguments, COMMAND_MS, environment)?.0;
+            let environment = self.shim.recording(&self.root(), &of_command)?;
+            before.text = self.run.killed_command(&arguments, COMMAND_MS, &environment)?.0;
         }
         Ok(before)
     }
