@@ -17,8 +17,10 @@ CRASH_CYCLES ?= 20
 SEED ?= 1
 STATE_TESTS ?= sample
 ARGS ?=
+# How many random transactions are compared with another node's.
+N ?= 200
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash differential conformance bench help
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,7 +41,8 @@ setup:
 setup-all:
 	@scripts/setup.sh all
 
-test: lint doc unit contracts clients orders crash ## runs every check, the slow ones small
+test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
+test: lint doc unit contracts clients orders crash differential ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -63,6 +66,9 @@ orders: build-all ## the order experiment: seller, buyer and device over JSON-RP
 
 crash: build-all ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
+
+differential: build-all ## the same random transactions here and in Anvil or DRAWBRIDGE_OTHER_NODE (N, SEED)
+	DRAWBRIDGE_BIN=$(BIN) scripts/differential.sh $(N) $(SEED)
 
 conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
 	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'
