@@ -12,7 +12,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 BIN := $(TARGET)/release/drawbridge
 CARGO_FLAGS := --release --workspace --locked
 
-# Sizes of the slow proofs: N cycles, a small number by default.
+# Sizes of the slow proofs: N cycles or transactions, a small number by default.
 N ?=
 SEED ?= 1
 # Of how many files of published vectors the sample in `make test` runs one.
@@ -20,7 +20,7 @@ SAMPLE ?= 16
 ARGS ?=
 
 .PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders conformance conformance-sample bench help
-.PHONY: faults crash power disk-full io-errors corrupt
+.PHONY: faults crash power disk-full io-errors corrupt differential
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,7 +41,8 @@ setup:
 setup-all:
 	@scripts/setup.sh all
 
-test: lint doc unit conformance-sample contracts clients orders faults ## runs every check, the slow ones small
+test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
+test: lint doc unit conformance-sample contracts clients orders faults differential ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -79,6 +80,9 @@ io-errors: build-all ## calls on the database's files fail (N, SEED)
 
 corrupt: build-all ## damages files of the database (N, SEED)
 	$(TARGET)/release/crash corrupt --node $(BIN) --cycles $(or $(N),20) --seed $(SEED)
+
+differential: build-all ## the same random transactions here and in Anvil or DRAWBRIDGE_OTHER_NODE (N, SEED)
+	DRAWBRIDGE_BIN=$(BIN) scripts/differential.sh $(or $(N),200) $(SEED)
 
 conformance: build-all ## published test vectors, all of them, through the ledger's own doors (ARGS="--suite state --fork Osaka" and more)
 	$(TARGET)/release/conformance $(or $(ARGS),--document docs/conformance.md)

@@ -2,7 +2,7 @@
 
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
 use bip32::{ChildNumber, XPrv};
 use consensus::Transaction;
 use consensus::crypto::{self, SecretKey};
@@ -94,6 +94,11 @@ impl Account {
         self.nonce += 1;
         let signature = crypto::sign(&self.key, transaction.signature_hash());
         EthereumTxEnvelope::Eip1559(transaction.into_signed(signature))
+    }
+
+    /// Signs a digest.
+    pub fn sign_hash(&self, digest: B256) -> Signature {
+        crypto::sign(&self.key, digest)
     }
 
     /// Signs as [`Account::sign`], for `eth_sendRawTransaction`.

@@ -10,6 +10,7 @@ pub mod receipt;
 pub mod requests;
 pub mod state;
 pub mod system;
+pub mod trace;
 pub mod trie;
 
 mod crypto;
@@ -21,3 +22,4 @@ pub use execute::{BlockExecutor, ExecutedBlock, ExecutionError, TransactionRefus
 pub use overlay::{BlockState, StateChanges};
 pub use receipt::Receipt;
 pub use state::{StateError, StateView};
+pub use trace::{GethTracer, TraceContext, TraceError};

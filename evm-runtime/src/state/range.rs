@@ -1,62 +1,73 @@
-//! Walking a state in the order of its keys, at the head or at an earlier block: what a state snapshot is cut from.
+//! Walking accounts and slots in the order of their hashed keys, at the head or at any block whose history is kept.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_trie::TrieAccount;
-use storage::Table;
+use storage::{Entry, Table};
 
-use super::{StateError, StateSource, StateView};
+use super::apply::ChangeRecord;
+use super::{StateError, StateSource, StateView, has_storage};
+
+/// Says why a walk or a proof did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The deadline passed.
+    #[error("request timed out")]
+    Cancelled,
+    /// Our own store failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<storage::StorageError> for ReadError {
+    fn from(error: storage::StorageError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+/// Holds a part of a walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Hashed keys, ascending, with their values.
+    pub entries: Vec<(B256, T)>,
+    /// The key at which the next part begins; `None` where nothing follows.
+    pub next: Option<B256>,
+}
 
 impl StateView {
-    /// Returns up to `rows_max` accounts from keccak256 of an address on, ascending, and whether they are the last ones.
+    /// Returns up to `most` accounts whose hashed addresses are `first` or come after it.
     ///
     /// # Errors
-    /// The store failed or a row does not decode.
-    pub fn accounts_from(&self, from: B256, rows_max: usize) -> Result<(Vec<(B256, TrieAccount)>, bool), StateError> {
-        let mut found = Vec::new();
-        let mut at = Some(from.to_vec());
-        while let Some(from) = at {
-            let Some(key) = self.next_key(Table::Accounts, Table::AccountHistory, &from)? else {
-                return Ok((found, true));
-            };
-            let hash = B256::from_slice(&key);
-            if let Some(account) = self.account_by_hash(hash)? {
-                if found.len() == rows_max {
-                    return Ok((found, false));
-                }
-                found.push((hash, account));
-            }
-            at = after(key);
-        }
-        Ok((found, true))
+    /// Cancelled, or the store failed.
+    pub fn accounts_from(
+        &self,
+        first: B256,
+        most: usize,
+        cancelled: &AtomicBool,
+    ) -> Result<Page<TrieAccount>, ReadError> {
+        let tables = (Table::Accounts, Table::AccountHistory);
+        self.page(tables, &[], first, most, cancelled, |key| self.account_by_hash(key))
     }
 
-    /// Returns up to `rows_max` slots of an account from keccak256 of a slot's number on, ascending, and whether they are the last
-    /// ones. `account` is keccak256 of its address.
+    /// Returns up to `most` slots of an account whose hashed numbers are `first` or come after it.
     ///
     /// # Errors
-    /// The store failed or a row does not decode.
+    /// Cancelled, or the store failed.
     pub fn slots_from(
         &self,
-        account: B256,
-        from: B256,
-        rows_max: usize,
-    ) -> Result<(Vec<(B256, U256)>, bool), StateError> {
-        let mut found = Vec::new();
-        let mut at = Some([account.as_slice(), from.as_slice()].concat());
-        while let Some(from) = at {
-            let key = self.next_key(Table::Slots, Table::SlotHistory, &from)?;
-            let Some(key) = key.filter(|key| key.starts_with(account.as_slice())) else { return Ok((found, true)) };
-            let hash = B256::from_slice(&key[32..]);
-            let value = self.slot_by_hash(account, hash)?;
-            if !value.is_zero() {
-                if found.len() == rows_max {
-                    return Ok((found, false));
-                }
-                found.push((hash, value));
-            }
-            at = after(key);
+        address_hash: B256,
+        first: B256,
+        most: usize,
+        cancelled: &AtomicBool,
+    ) -> Result<Page<U256>, ReadError> {
+        if !has_storage(self.account_by_hash(address_hash)?.as_ref()) {
+            return Ok(Page { entries: Vec::new(), next: None });
         }
-        Ok((found, true))
+        let tables = (Table::Slots, Table::SlotHistory);
+        self.page(tables, address_hash.as_slice(), first, most, cancelled, |slot_hash| {
+            Ok(Some(self.slot_by_hash(address_hash, slot_hash)?).filter(|value| !value.is_zero()))
+        })
     }
 
     /// Returns the code under a hash, `None` where there is none.
@@ -64,47 +75,82 @@ impl StateView {
     /// # Errors
     /// The store failed.
     pub fn code_of(&self, code_hash: B256) -> Result<Option<Bytes>, StateError> {
-        Ok(self.snapshot.get(Table::Code, code_hash.as_slice())?.map(Bytes::from))
+        Ok(self.reader().get(Table::Code, code_hash.as_slice())?.map(Bytes::from))
     }
 
-    /// Returns the first key from `from` on that the head's state has or that a block has changed: whoever had a value at an earlier
-    /// block is among them.
-    fn next_key(&self, table: Table, history: Table, from: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let now = self.snapshot.seek(table, from)?.map(|(key, _)| key);
-        if self.number.is_none() {
-            return Ok(now);
+    /// Returns the number of the first block from `from` on that changed the account under `address_hash`, up to the head.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn next_change(&self, address_hash: B256, from: u64) -> Result<Option<u64>, StateError> {
+        let key = [address_hash.as_slice(), &from.to_be_bytes()].concat();
+        let found = self.reader().seek(Table::AccountHistory, &key)?;
+        Ok(number_of_change(found, address_hash))
+    }
+
+    /// Returns the number of the last block up to `to` that changed the account under `address_hash`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn previous_change(&self, address_hash: B256, to: u64) -> Result<Option<u64>, StateError> {
+        let key = [address_hash.as_slice(), &to.to_be_bytes()].concat();
+        let found = self.reader().iterate_back(Table::AccountHistory, &key).next().transpose()?;
+        Ok(number_of_change(found, address_hash))
+    }
+
+    /// Returns the hashed addresses of the accounts that canonical block `number` changed; `None` where its history was pruned.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn changed_accounts(&self, number: u64) -> Result<Option<Vec<B256>>, StateError> {
+        let record = ChangeRecord::read(self.reader(), number)?;
+        Ok(record.map(|record| record.accounts.chunks_exact(32).map(B256::from_slice).collect()))
+    }
+
+    /// Walks the keys that are there at the head or were changed since, and keeps those that have a value here.
+    fn page<T>(
+        &self,
+        (now, history): (Table, Table),
+        prefix: &[u8],
+        first: B256,
+        most: usize,
+        cancelled: &AtomicBool,
+        value: impl Fn(B256) -> Result<Option<T>, StateError>,
+    ) -> Result<Page<T>, ReadError> {
+        let mut entries = Vec::new();
+        let mut at = Some(first);
+        while let Some(from) = at {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(ReadError::Cancelled);
+            }
+            let key = [prefix, from.as_slice()].concat();
+            let mut found = key_below(self.reader().seek(now, &key)?, prefix);
+            if self.number.is_some() {
+                let changed = key_below(self.reader().seek(history, &key)?, prefix);
+                found = [found, changed].into_iter().flatten().min();
+            }
+            let Some(key) = found else { break };
+            if let Some(value) = value(key)? {
+                if entries.len() == most {
+                    return Ok(Page { entries, next: Some(key) });
+                }
+                entries.push((key, value));
+            }
+            at = U256::from_be_bytes(key.0).checked_add(U256::ONE).map(B256::from);
         }
-        let past = self.snapshot.seek(history, from)?.map(|(mut key, _)| {
-            key.truncate(from.len());
-            key
-        });
-        Ok(match (now, past) {
-            (Some(now), Some(past)) => Some(now.min(past)),
-            (now, past) => now.or(past),
-        })
+        Ok(Page { entries, next: None })
     }
 }
 
-/// Returns the key that follows `key` among those of its length; `None` after the last one.
-fn after(mut key: Vec<u8>) -> Option<Vec<u8>> {
-    for byte in key.iter_mut().rev() {
-        let (next, overflows) = byte.overflowing_add(1);
-        *byte = next;
-        if !overflows {
-            return Some(key);
-        }
-    }
-    None
+/// Returns the 32 bytes that follow the prefix in a found key.
+fn key_below(found: Option<Entry>, prefix: &[u8]) -> Option<B256> {
+    let (key, _) = found?;
+    let below = key.strip_prefix(prefix)?;
+    below.get(..32).map(B256::from_slice)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::after;
-
-    #[test]
-    fn keys_follow_one_another() {
-        for (key, next) in [(vec![0, 0], Some(vec![0, 1])), (vec![0, 255], Some(vec![1, 0])), (vec![255, 255], None)] {
-            assert_eq!(after(key), next);
-        }
-    }
+fn number_of_change(found: Option<Entry>, address_hash: B256) -> Option<u64> {
+    let (key, _) = found?;
+    let number = key.strip_prefix(address_hash.as_slice())?;
+    number.try_into().ok().map(u64::from_be_bytes)
 }

@@ -1,8 +1,11 @@
 //! The answers to peers' requests that need the ledger's store. Each is bounded in items and bytes.
 
+use std::sync::atomic::AtomicBool;
+
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::B256;
 use chain::{ChainView, LedgerHandle, ViewError};
+use evm_runtime::state::ReadError;
 
 use crate::message::limits::{
     HEADERS_MAX, POOL_NOTICES_MAX, RESPONSE_BYTES_SOFT, STATE_ROWS_MAX, TRANSACTION_BYTES_MAX,
@@ -119,21 +122,33 @@ fn readable(view: &ChainView, block: B256) -> Result<Option<u64>, ViewError> {
     Ok(canonical.then_some(header.number))
 }
 
+/// A page of rows is short enough to need no deadline.
+static UNBOUNDED: AtomicBool = AtomicBool::new(false);
+
+fn failed(error: ReadError) -> ViewError {
+    match error {
+        ReadError::State(error) => error.into(),
+        ReadError::Cancelled => unreachable!("nobody sets the flag of a page without a deadline"),
+    }
+}
+
 fn no_state() -> Response {
     Response::Refused("the state of this block is not here".to_owned())
 }
 
 fn accounts(view: &ChainView, block: B256, from: B256) -> Result<Response, ViewError> {
     let Some(number) = readable(view, block)? else { return Ok(no_state()) };
-    let (accounts, is_last) = view.state_at(number)?.accounts_from(from, STATE_ROWS_MAX)?;
-    let rows = accounts.iter().map(|(key, account)| (*key, alloy_rlp::encode(account))).collect();
+    let page = view.state_at(number)?.accounts_from(from, STATE_ROWS_MAX, &UNBOUNDED).map_err(failed)?;
+    let (rows, is_last) = (page.entries.iter(), page.next.is_none());
+    let rows = rows.map(|(key, account)| (*key, alloy_rlp::encode(account))).collect();
     Ok(Response::Accounts(StateChunk { rows, is_last }))
 }
 
 fn slots(view: &ChainView, block: B256, account: B256, from: B256) -> Result<Response, ViewError> {
     let Some(number) = readable(view, block)? else { return Ok(no_state()) };
-    let (slots, is_last) = view.state_at(number)?.slots_from(account, from, STATE_ROWS_MAX)?;
-    let rows = slots.iter().map(|(key, value)| (*key, value.to_be_bytes_trimmed_vec())).collect();
+    let page = view.state_at(number)?.slots_from(account, from, STATE_ROWS_MAX, &UNBOUNDED).map_err(failed)?;
+    let (rows, is_last) = (page.entries.iter(), page.next.is_none());
+    let rows = rows.map(|(key, value)| (*key, value.to_be_bytes_trimmed_vec())).collect();
     Ok(Response::Slots(StateChunk { rows, is_last }))
 }
 

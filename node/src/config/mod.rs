@@ -19,7 +19,9 @@ pub use checks::build;
 pub use layers::{Loaded, Origin, load};
 
 /// The namespaces of JSON-RPC that this program serves.
-pub const APIS: [&str; 9] = ["eth", "net", "web3", "drawbridge", "txpool", "admin", "miner", "personal", "rpc"];
+pub const APIS: [&str; 13] = [
+    "eth", "net", "web3", "drawbridge", "txpool", "admin", "miner", "personal", "debug", "trace", "ots", "erigon", "rpc",
+];
 
 /// How many blocks of state history `--gcmode full` keeps.
 pub const FULL_HISTORY_BLOCKS: u64 = 90_000;
