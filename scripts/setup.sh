@@ -22,6 +22,9 @@ if [ "${1:-}" = all ]; then
   need npm command -v npm
   need curl command -v curl
   need zstd command -v zstd
+  # For the order experiment: the proxy, and its password file.
+  need nginx-light sh -c 'command -v nginx || [ -x /usr/sbin/nginx ]'
+  need openssl command -v openssl
   need python3 command -v python3
   need python3-venv python3 -c 'import venv, ensurepip'
 fi
