@@ -1,1 +1,3 @@
 //! The device path: shadows, certificates, broker, bridge and devices, over MQTT.
+
+pub mod shadow;
