@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::cli::device_registry::DeviceCommand;
 use crate::cli::legacy::{Warning, translate};
 use crate::cli::{Command, ConfigCommand, DbCommand, Typed, parse};
 use crate::commands::removedb::Consent;
-use crate::commands::{account, genesis, removedb, say, version};
+use crate::commands::{account, device_registry, genesis, removedb, say, version};
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
 use crate::exit::{Fatal, report};
@@ -18,6 +19,7 @@ use crate::run::{self, DbAction, Export};
 
 /// Runs the program with these arguments (its name first) and environment, and returns its exit code.
 pub fn start(args: Vec<OsString>, environment: &[(String, OsString)]) -> ExitCode {
+    device_bridge::tls::install_provider();
     let (args, mut warnings) = translate(args);
     let typed = match parse(args) {
         Ok(typed) => typed,
@@ -69,6 +71,10 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
             run::db(loaded.config, action)
         }
         Command::Account(command) => account::run(&command, &loaded.config.accounts, &mut io::stdout()),
+        Command::Device(command) => match *command {
+            DeviceCommand::Serve { broker, .. } => run::device_serve(&loaded.config, &broker),
+            command => device_registry::run(&command, &loaded.config.data, &mut io::stdout()),
+        },
         Command::Genesis(command) => genesis::run(&command, &mut io::stdout(), &mut io::stderr()),
         Command::Dumpgenesis(_) => genesis::dump(&loaded.config, &mut io::stdout()),
         Command::Dumpconfig(_) => print_config(&loaded, Origins::Hidden),
@@ -87,6 +93,7 @@ fn runs_long(command: &Command) -> bool {
         Command::Node(_) | Command::Init { .. } | Command::Export { .. } | Command::Import { .. } | Command::Db(_) => {
             true
         }
+        Command::Device(command) => matches!(**command, DeviceCommand::Serve { .. }),
         Command::Account(_)
         | Command::Genesis(_)
         | Command::Dumpgenesis(_)

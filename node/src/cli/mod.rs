@@ -3,6 +3,7 @@
 //! It only reads what was typed. What the values mean together with the environment, the configuration file and the
 //! defaults is decided in `config`.
 
+pub mod device_registry;
 pub mod flags;
 pub mod legacy;
 pub mod serving_flags;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use device_registry::DeviceCommand;
 use flags::{DataArgs, KeyArgs, LogArgs, NodeArgs, StorageArgs};
 
 const EXAMPLES: &str = "\
@@ -23,6 +25,7 @@ Examples:
   drawbridge init --datadir node genesis.json       start a chain from a geth or Besu chain file
   drawbridge account new --datadir node             make an account
   drawbridge --datadir node --http --mine           serve JSON-RPC and mine
+  drawbridge device add lock-1 --datadir node       give a device its certificate
   drawbridge genesis check genesis.json             look for mistakes in a chain file
   drawbridge config print --datadir node            show every setting and where it comes from
 
@@ -68,6 +71,9 @@ pub enum Command {
     /// Make, list, import and re-encrypt accounts
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Give certificates to devices, and serve their shadows over MQTT
+    #[command(subcommand)]
+    Device(Box<DeviceCommand>),
     /// Check or show a chain file
     #[command(subcommand)]
     Genesis(GenesisCommand),

@@ -1,6 +1,7 @@
 //! The commands that need no chain. Each writes what was asked for to the writer it is given: standard output.
 
 pub mod account;
+pub mod device_registry;
 pub mod genesis;
 pub mod removedb;
 pub mod version;
