@@ -122,9 +122,9 @@ pub struct DeviceRunArgs {
     pub place: PlaceArgs,
 }
 
-/// `drawbridge device …`.
+/// `drawbridge device run|bridge`.
 #[derive(Subcommand, Clone, Debug)]
-pub enum DeviceCommand {
+pub enum GateCommand {
     /// Run a device: read codes, ask the chain, open the lock
     #[command(after_help = "\
 Example:

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::say;
 use crate::accounts::{Passwords, open_keystore, resolve};
-use crate::cli::device_flags::{AskArgs, BrokerArgs, DeviceBridgeArgs, DeviceCommand, DeviceRunArgs};
+use crate::cli::device_flags::{AskArgs, BrokerArgs, DeviceBridgeArgs, DeviceRunArgs, GateCommand};
 use crate::config::NodeConfig;
 use crate::config::values::Span;
 use crate::exit::Fatal;
@@ -43,10 +43,10 @@ const START_PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A condition that ends the program.
-pub fn run(command: &DeviceCommand, config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
+pub fn run(command: &GateCommand, config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
     match command {
-        DeviceCommand::Run(args) => run_device(args, out),
-        DeviceCommand::Bridge(args) => run_bridge(args, config),
+        GateCommand::Run(args) => run_device(args, out),
+        GateCommand::Bridge(args) => run_bridge(args, config),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod database;
+mod devices;
 mod ledger;
 mod serve;
 mod signer;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 pub use blocks::{export, import};
 pub use database::db;
+pub use devices::device_serve;
 pub use ledger::init;
 pub(crate) use ledger::storage_error as storage_failure;
 pub use serve::node;
