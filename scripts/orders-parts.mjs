@@ -2,7 +2,7 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,9 +58,9 @@ class Part {
     return this.lines.slice(-20).map(({ text }) => text).join("\n");
   }
 
-  // Resolves with the first line, from now on or among those that came already, for which `matches` holds.
-  line(matches, what, ms = 30_000) {
-    const found = this.lines.find(({ text }) => matches(text));
+  // Resolves with the first line for which `matches` holds, of those that come and of those that came after the first `skipped`.
+  line(matches, what, { skipped = 0, ms = 30_000 } = {}) {
+    const found = this.lines.slice(skipped).find(({ text }) => matches(text));
     if (found) return Promise.resolve(found);
     return new Promise((resolve, reject) => {
       const stop = (settle, value) => {
@@ -83,6 +83,8 @@ class Part {
 export class Warehouse {
   constructor() {
     this.folder = mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), "drawbridge-orders."));
+    // Started by root, nginx reads the logins as another user.
+    chmodSync(this.folder, 0o755);
     this.parts = [];
     this.data = join(this.folder, "node");
   }

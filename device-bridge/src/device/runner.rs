@@ -241,9 +241,9 @@ impl Gate {
                 Some((_, LockMessage::Accepted(token))) => {
                     self.settle(&token);
                 }
+                // Everybody's answers come on these topics; the token tells whose they are.
                 Some((_, LockMessage::Refused { token, code, message })) if (400..429).contains(&code) => {
-                    tracing::warn!(code, message, "the shadow service refuses an update");
-                    self.denied = self.settle(&token).then_some(message);
+                    self.denied = self.settle(&token).then_some(message).or(self.denied.take());
                 }
                 Some(_) | None => {}
             },
