@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, U256};
-use consensus::{ChainSpec, RecoveredBlock, SealedHeader, Witness, fork_choice};
+use alloy_primitives::{Address, B256, U256};
+use consensus::{ChainSpec, Genesis, RecoveredBlock, SealedHeader, Witness, fork_choice};
 use evm_runtime::receipt::decode_receipts;
 use evm_runtime::{Receipt, StateError, StateView};
 use storage::{Snapshot, StorageError, Table};
@@ -175,6 +175,26 @@ impl ChainView {
         let index = u32::from_be_bytes(index.try_into().map_err(|_| bad_row())?);
         let index = usize::try_from(index).map_err(|_| bad_row())?;
         Ok(self.canonical_hash(number)?.map(|hash| TransactionLocation { number, hash, index }))
+    }
+
+    /// Returns the accounts that the chain file makes.
+    pub fn genesis_accounts(&self) -> Result<Vec<Address>, ViewError> {
+        let row = self.snapshot.get(Table::Meta, meta::CHAIN_FILE)?.unwrap_or_default();
+        let bad_row = |problem: String| StorageError::Row { table: Table::Meta, problem };
+        let file = String::from_utf8(row).map_err(|error| bad_row(error.to_string()))?;
+        let (genesis, _) = Genesis::parse(&file).map_err(|error| bad_row(error.to_string()))?;
+        Ok(genesis.alloc.into_keys().collect())
+    }
+
+    /// Returns up to `most` blocks that were refused for their content: hash and reason.
+    pub fn refused_blocks(&self, most: usize) -> Result<Vec<(B256, String)>, ViewError> {
+        let bad_row = || StorageError::Row { table: Table::Invalid, problem: "not 32 bytes".to_owned() };
+        let refused = self.snapshot.iterate(Table::Invalid, &[]).take(most).map(|row| {
+            let (hash, reason) = row?;
+            let hash = B256::try_from(&hash[..]).map_err(|_| bad_row())?;
+            Ok((hash, String::from_utf8_lossy(&reason).into_owned()))
+        });
+        refused.collect()
     }
 
     /// Returns the state at the head.

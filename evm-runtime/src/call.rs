@@ -2,7 +2,7 @@
 
 mod access_list;
 mod estimate;
-mod halt;
+pub(crate) mod halt;
 mod overrides;
 mod refusal;
 mod simulation;
@@ -20,7 +20,7 @@ use crate::state::{StateError, StateView};
 
 pub use access_list::{CreatedAccessList, create_access_list};
 pub use estimate::{Estimate, estimate_gas};
-use simulation::Simulation;
+pub(crate) use simulation::{Cancellation, Host, Simulation, SimulationHost, look_at_cancellation};
 
 /// Holds the transaction that a call imitates. `None` takes the default that `eth_call` documents.
 #[derive(Clone, Debug, Default)]

@@ -124,6 +124,11 @@ impl<'a> BlockExecutor<'a> {
         Ok(executor)
     }
 
+    /// Returns the state as it is now, of whose block no transaction is executed any more.
+    pub(crate) fn into_state(self) -> BlockState<'a> {
+        self.evm.ctx.journaled_state.database
+    }
+
     /// Returns the gas that is left for transactions.
     pub fn gas_left(&self) -> u64 {
         self.header.gas_limit.saturating_sub(self.gas_used)

@@ -9,6 +9,7 @@ pub mod overlay;
 pub mod receipt;
 pub mod state;
 pub mod system;
+pub mod trace;
 pub mod trie;
 
 mod crypto;
@@ -20,3 +21,4 @@ pub use execute::{BlockExecutor, ExecutedBlock, ExecutionError, TransactionRefus
 pub use overlay::{BlockState, StateChanges};
 pub use receipt::Receipt;
 pub use state::{StateError, StateView};
+pub use trace::{GethTracer, TraceContext, TraceError};

@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use alloy_trie::TrieAccount;
 use revm::bytecode::Bytecode;
 use revm::state::{Account, AccountInfo};
-use revm::{Database, DatabaseCommit};
+use revm::{Database, DatabaseCommit, DatabaseRef};
 
 use crate::state::{AccountChange, SlotChange, StateError, StateSource, account_info, has_storage};
 
@@ -70,6 +70,29 @@ impl<'a> BlockState<'a> {
         info.balance = info.balance.saturating_add(wei);
         account.changed = true;
         Ok(())
+    }
+
+    /// Returns the addresses that were looked at or changed so far.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.accounts.keys().copied()
+    }
+
+    /// Returns the slots of `address` that were looked at or changed so far.
+    pub fn known_slots(&self, address: Address) -> Vec<U256> {
+        self.accounts.get(&address).map(|account| account.slots.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Returns the value of a slot as it is now.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.storage_ref(address, slot)
+    }
+
+    /// Tells whether the storage that `address` had at the block's start is gone.
+    pub fn lost_storage(&self, address: Address) -> bool {
+        self.accounts.get(&address).is_some_and(|account| account.wiped)
     }
 
     /// Returns what changed so far.
@@ -202,6 +225,44 @@ impl Database for BlockState<'_> {
         match self.block_hashes.entry(number) {
             Entry::Occupied(entry) => Ok(*entry.get()),
             Entry::Vacant(entry) => Ok(*entry.insert(self.source.block_hash(number)?.unwrap_or_default())),
+        }
+    }
+}
+
+/// Reads without caching: what tracers compare with, and what runs on a block half executed.
+impl DatabaseRef for BlockState<'_> {
+    type Error = StateError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        match self.accounts.get(&address) {
+            Some(account) => Ok(account.current.clone()),
+            None => Ok(self.source.account_by_hash(keccak256(address))?.as_ref().map(account_info)),
+        }
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, StateError> {
+        match self.codes.get(&code_hash) {
+            Some(code) => Ok(code.clone()),
+            None => Ok(Bytecode::new_raw(self.source.code_by_hash(code_hash)?)),
+        }
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let slot_hash = || keccak256(slot.to_be_bytes::<32>());
+        let Some(account) = self.accounts.get(&address) else {
+            return self.source.slot_by_hash(keccak256(address), slot_hash());
+        };
+        match account.slots.get(&slot) {
+            Some(value) => Ok(value.current),
+            None if account.wiped || !has_storage(account.original.as_ref()) => Ok(U256::ZERO),
+            None => self.source.slot_by_hash(account.hash, slot_hash()),
+        }
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, StateError> {
+        match self.block_hashes.get(&number) {
+            Some(hash) => Ok(*hash),
+            None => Ok(self.source.block_hash(number)?.unwrap_or_default()),
         }
     }
 }

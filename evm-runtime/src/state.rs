@@ -15,10 +15,14 @@ use storage::{Reader, Snapshot, StorageError, Table};
 
 mod apply;
 mod genesis;
+mod proof;
+mod range;
 mod rebuild;
 
 pub use apply::{AccountChange, Applied, SlotChange, apply, compute, undo};
 pub use genesis::put_genesis;
+pub use proof::{AccountProof, SlotProof};
+pub use range::{Page, ReadError};
 pub use rebuild::{StateCheck, check, forget_history};
 
 /// Says why state cannot be read or changed: always our own store's fault.
@@ -117,6 +121,11 @@ impl StateView {
     }
 
     fn head(&self) -> &dyn Reader {
+        &*self.snapshot
+    }
+
+    /// Returns the tables, which hold the state at their head.
+    pub(crate) fn reader(&self) -> &dyn Reader {
         &*self.snapshot
     }
 

@@ -86,6 +86,10 @@ pub struct RpcLimits {
     pub gas_cap: u64,
     /// How long a call may run.
     pub evm_timeout: Duration,
+    /// How long a trace, a replay or a walk through the state may run at most; a request may ask for less.
+    pub trace_timeout: Duration,
+    /// The most blocks of a `trace_filter`; 0: no limit but time and size.
+    pub trace_range: u64,
     /// The most that a transaction sent here may pay for gas, in wei; 0: no limit.
     pub tx_fee_cap_wei: u128,
     /// The most entries of a batch.
@@ -123,6 +127,8 @@ impl Default for RpcLimits {
         Self {
             gas_cap: 50_000_000,
             evm_timeout: Duration::from_secs(5),
+            trace_timeout: Duration::from_secs(30),
+            trace_range: 1000,
             tx_fee_cap_wei: 1_000_000_000_000_000_000,
             batch_items: 1000,
             batch_response_bytes: 25_000_000,

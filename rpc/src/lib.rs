@@ -7,6 +7,7 @@
 mod api;
 mod block_id;
 mod config;
+mod debug;
 mod dispatch;
 mod errors;
 mod eth;
@@ -20,6 +21,7 @@ mod methods;
 mod miner;
 mod net;
 mod objects;
+mod ots;
 mod params;
 mod personal;
 mod recent;
@@ -28,6 +30,7 @@ mod server;
 mod services;
 mod session;
 mod subscriptions;
+mod trace;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};

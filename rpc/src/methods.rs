@@ -7,10 +7,13 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::api::{Answer, Api};
+use crate::debug::{raw, state as whole_state, tracing};
 use crate::errors::RpcError;
-use crate::eth::{blocks, calls, chain_info, fees, logs, polling, send, sign, state, transactions};
+use crate::eth::{blocks, calls, chain_info, fees, logs, polling, proof, send, sign, state, transactions};
+use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions};
 use crate::params::Call;
-use crate::{miner, net, personal, txpool};
+use crate::trace::{calls as trace_calls, filter, replays};
+use crate::{miner, net, ots, personal, txpool};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -126,6 +129,9 @@ pub static METHODS: &[Method] = &[
     slow("eth_call", &["transaction", "block?", "stateOverrides?", "blockOverrides?"], calls::call, "What a call returns; a revert is error 3 with its data."),
     slow("eth_estimateGas", &["transaction", "block?", "stateOverrides?", "blockOverrides?"], calls::estimate_gas, "The least gas limit with which a transaction succeeds."),
 
+    slow("eth_createAccessList", &["transaction", "block?", "stateOverrides?", "blockOverrides?"], calls::create_access_list, "The accounts and slots that a transaction touches, and the gas that it uses with them listed (EIP-2930)."),
+    slow("eth_getProof", &["address", "slots", "block?"], proof::proof, "An account and slots with the trie nodes that prove them (EIP-1186), at any block whose history is kept."),
+
     quick("eth_sendRawTransaction", &["raw"], send::send_raw, "Adds a signed transaction to the pool; its hash."),
     Method { name: "eth_sendRawTransactionSync", arguments: &["raw", "timeoutMs?"], about: "The same, and waits for the receipt (EIP-7966).", handler: Handler::Waiting(send::send_raw_sync) },
     slow("eth_sendTransaction", &["transaction"], send::send, "Fills, signs and adds a transaction of an unlocked account; its hash."),
@@ -174,6 +180,47 @@ pub static METHODS: &[Method] = &[
     slow("personal_signTransaction", &["transaction", "password?"], personal::sign_transaction, "Signs a complete transaction."),
     slow("personal_sign", &["message", "address", "password?"], personal::sign, "Signs a message (EIP-191)."),
     quick("personal_ecRecover", &["message", "signature"], personal::ec_recover, "Who signed a message."),
+
+    slow("debug_traceTransaction", &["hash", "options?"], tracing::transaction, "What a mined transaction did: each step, or what the tracer of the options records (`callTracer`, `prestateTracer`, `4byteTracer`, `flatCallTracer`, `muxTracer`, `noopTracer`, `erc7562Tracer`)."),
+    slow("debug_traceCall", &["transaction", "block?", "options?"], tracing::call, "The same for a call; the options may hold `stateOverrides`, `blockOverrides` and `txIndex`, the place in the block before which it runs."),
+    slow("debug_traceBlockByNumber", &["block", "options?"], tracing::block_by_number, "The same for all transactions of a block."),
+    slow("debug_traceBlockByHash", &["hash", "options?"], tracing::block_by_hash, "The same by hash."),
+    slow("debug_traceBlock", &["rlp", "options?"], tracing::encoded_block, "The same for a block that is given by its encoding, on the state of its parent."),
+    slow("debug_storageRangeAt", &["block", "transactionIndex", "address", "startKey", "most"], whole_state::storage_range_at, "Slots of a contract as they are before a transaction, in the order of their hashes."),
+    slow("debug_accountRange", &["block", "start?", "most?", "noCode?", "noStorage?", "incompletes?"], whole_state::account_range, "Accounts in the order of their hashed addresses, at most 256. An account whose address is not known is shown under its hash."),
+    slow("debug_dumpBlock", &["block"], whole_state::dump_block, "The whole state of a block, at most 10,000 accounts; `next` says where `debug_accountRange` goes on."),
+    slow("debug_getModifiedAccountsByNumber", &["start", "end?"], whole_state::modified_accounts_by_number, "The accounts that changed after block `start` up to block `end`; without `end`, in block `start`."),
+    slow("debug_getModifiedAccountsByHash", &["start", "end?"], whole_state::modified_accounts_by_hash, "The same by hash."),
+    slow("debug_getRawHeader", &["block"], raw::header, "A header's RLP."),
+    slow("debug_getRawBlock", &["block"], raw::block, "A block's RLP."),
+    slow("debug_getRawReceipts", &["block"], raw::receipts, "The encodings of a block's receipts (EIP-2718)."),
+    slow("debug_getRawTransaction", &["hash"], raw::transaction, "A transaction's encoding (EIP-2718)."),
+    slow("debug_getBadBlocks", &[], raw::bad_blocks, "Up to ten blocks that were refused: hash and reason; their content is not kept."),
+
+    slow("trace_block", &["block"], replays::block, "The calls of all transactions of a block, and its reward."),
+    slow("trace_transaction", &["hash"], replays::transaction, "The calls of a transaction; `null` where unknown."),
+    slow("trace_get", &["hash", "place"], replays::get, "The call at a place (`traceAddress`) of a transaction."),
+    slow("trace_filter", &["query"], filter::filter, "The calls of a range of blocks (`fromBlock`, `toBlock`) by `fromAddress` and `toAddress`, page by page (`after`, `count`)."),
+    slow("trace_call", &["transaction", "types", "block?", "stateOverrides?", "blockOverrides?"], trace_calls::call, "What a call does: `trace`, `vmTrace`, `stateDiff`, as `types` say."),
+    slow("trace_callMany", &["calls", "block?"], trace_calls::call_many, "The same for pairs of call and types, each on what the ones before left."),
+    slow("trace_rawTransaction", &["raw", "types", "block?"], trace_calls::raw_transaction, "The same for a signed transaction."),
+    slow("trace_replayTransaction", &["hash", "types"], replays::replay_transaction, "The same for a mined transaction."),
+    slow("trace_replayBlockTransactions", &["block", "types"], replays::replay_block_transactions, "The same for all transactions of a block."),
+
+    quick("ots_getApiLevel", &[], ots::api_level, "The version of this interface: 8."),
+    quick("ots_hasCode", &["address", "block?"], ots_transactions::has_code, "Whether there is code."),
+    slow("ots_getInternalOperations", &["hash"], ots_transactions::internal_operations, "The transfers, creations and destructions inside a transaction."),
+    slow("ots_getTransactionError", &["hash"], ots_transactions::error, "What a failed transaction returned."),
+    slow("ots_traceTransaction", &["hash"], ots_transactions::trace_transaction, "The calls of a transaction, with their depths."),
+    slow("ots_getBlockDetails", &["block"], ots_blocks::details, "A block without its transactions, with its reward and fees."),
+    slow("ots_getBlockDetailsByHash", &["hash"], ots_blocks::details_by_hash, "The same by hash."),
+    slow("ots_getBlockTransactions", &["block", "page", "pageSize"], ots_blocks::transactions, "A page of a block's transactions, the last ones on page 0."),
+    slow("ots_searchTransactionsBefore", &["address", "block", "pageSize"], search::before, "Transactions before a block in which an address takes part; block 0: from the head on."),
+    slow("ots_searchTransactionsAfter", &["address", "block", "pageSize"], search::after, "The same after a block."),
+    slow("ots_getTransactionBySenderAndNonce", &["address", "nonce"], ots_transactions::by_sender_and_nonce, "The hash of a sender's mined transaction."),
+    slow("ots_getContractCreator", &["address"], ots_transactions::contract_creator, "Who created a contract, in which transaction."),
+
+    quick("erigon_getHeaderByNumber", &["block"], blocks::header_by_number, "`eth_getHeaderByNumber` under the name that Otterscan asks for."),
 ];
 
 /// Namespaces that are accepted where namespaces are chosen, though they hold nothing: old commands name them.

@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Slot {
 }
 
 /// Reads a storage slot.
-fn parse_slot(text: &str) -> Result<U256, &'static str> {
+pub(crate) fn parse_slot(text: &str) -> Result<U256, &'static str> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     if digits.len() > 64 {
         return Err("unable to decode storage key: hex string too long, want at most 32 bytes");

@@ -28,6 +28,11 @@ impl RecentBlock {
         &self.block
     }
 
+    /// Returns the block to be kept.
+    pub(crate) fn shared(&self) -> Arc<RecoveredBlock> {
+        Arc::clone(&self.block)
+    }
+
     /// Returns the receipts; `None` for a block that was never executed.
     pub(crate) fn receipts(&self, view: &ChainView) -> Result<Option<Arc<Vec<Receipt>>>, ViewError> {
         if let Some(receipts) = self.receipts.get() {

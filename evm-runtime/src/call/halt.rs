@@ -50,7 +50,7 @@ pub(crate) fn names_the_step(reason: &HaltReason) -> bool {
 pub(crate) fn text(reason: &HaltReason, last: LastStep) -> String {
     let words = match reason {
         HaltReason::OutOfGas(OutOfGasError::InvalidOperand) => "gas uint64 overflow",
-        HaltReason::OutOfGas(OutOfGasError::ReentrancySentry) => "not enough gas for reentrancy sentry",
+        HaltReason::OutOfGas(OutOfGasError::ReentrancySentry) => "out of gas: not enough gas for reentrancy sentry",
         HaltReason::OutOfGas(OutOfGasError::Basic) if last.returned => CODE_STORAGE_OUT_OF_GAS,
         HaltReason::OutOfGas(
             OutOfGasError::Basic | OutOfGasError::MemoryLimit | OutOfGasError::Memory | OutOfGasError::Precompile,
@@ -103,7 +103,7 @@ mod tests {
             (out_of_gas(OutOfGasError::Memory), plain, "out of gas"),
             (out_of_gas(OutOfGasError::Precompile), plain, "out of gas"),
             (out_of_gas(OutOfGasError::InvalidOperand), plain, "gas uint64 overflow"),
-            (out_of_gas(OutOfGasError::ReentrancySentry), plain, "not enough gas for reentrancy sentry"),
+            (out_of_gas(OutOfGasError::ReentrancySentry), plain, "out of gas: not enough gas for reentrancy sentry"),
             (HaltReason::OpcodeNotFound, at(0x0c, 0), "invalid opcode: opcode 0xc not defined"),
             (HaltReason::OpcodeNotFound, at(0xef, 0), "invalid opcode: opcode 0xef not defined"),
             (HaltReason::NotActivated, at(0x5f, 0), "invalid opcode: PUSH0"),

@@ -9,7 +9,9 @@ use revm::bytecode::opcode;
 use revm::context::{BlockEnv, CfgEnv, ContextError, TxEnv};
 use revm::context_interface::ContextTr;
 use revm::context_interface::either::Either;
-use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output};
+use revm::context_interface::result::{
+    EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output, ResultAndState,
+};
 use revm::database::CacheDB;
 use revm::handler::{MainBuilder, MainContext, MainnetEvm};
 use revm::interpreter::instructions::{contract, control};
@@ -22,14 +24,24 @@ use super::{BlockOverrides, CallContext, CallError, CallOutcome, CallRequest, St
 use crate::environment;
 
 /// What instructions see: a layer over the state, and the switch that ends the call.
-pub(super) type Host<'a, DB> = Context<BlockEnv, TxEnv, CfgEnv, DB, Journal<DB>, Cancellation<'a>>;
+pub(crate) type Host<'a, DB> = Context<BlockEnv, TxEnv, CfgEnv, DB, Journal<DB>, Cancellation<'a>>;
 
 /// Ends a call from outside.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cancellation<'a>(&'a AtomicBool);
+pub(crate) struct Cancellation<'a>(pub(crate) &'a AtomicBool);
+
+impl Cancellation<'_> {
+    /// Tells whether the switch is set.
+    pub(crate) fn is_set(self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The host of a [`Simulation`].
+pub(crate) type SimulationHost<'a, D> = Host<'a, CacheDB<&'a D>>;
 
 /// A request on its state, ready to run.
-pub(super) struct Simulation<'a, D: DatabaseRef, I = LastStep> {
+pub(crate) struct Simulation<'a, D: DatabaseRef, I = LastStep> {
     evm: MainnetEvm<Host<'a, CacheDB<&'a D>>, I>,
     tx: TxEnv,
     fork: Fork,
@@ -37,7 +49,7 @@ pub(super) struct Simulation<'a, D: DatabaseRef, I = LastStep> {
 
 /// Says why a run gave no result.
 #[derive(Debug)]
-pub(super) enum RunError {
+pub(crate) enum RunError {
     /// The request breaks a rule of transactions.
     Refused {
         /// Which.
@@ -51,7 +63,7 @@ pub(super) enum RunError {
 
 impl RunError {
     /// Becomes the error of a call, a refusal's words put into `frame`.
-    pub(super) fn or_invalid(self, frame: impl FnOnce(String) -> String) -> CallError {
+    pub(crate) fn or_invalid(self, frame: impl FnOnce(String) -> String) -> CallError {
         match self {
             Self::Refused { words, .. } => CallError::Invalid(frame(words)),
             Self::Call(error) => error,
@@ -67,7 +79,7 @@ where
     ///
     /// # Errors
     /// Fields or overrides that exclude each other, or the store failed.
-    pub(super) fn new(
+    pub(crate) fn new(
         context: &CallContext<'a, D>,
         request: &CallRequest,
         state_overrides: &StateOverrides,
@@ -80,7 +92,7 @@ where
     ///
     /// # Errors
     /// Refused, cancelled, or the store failed.
-    pub(super) fn outcome(&mut self, gas: u64) -> Result<CallOutcome, RunError> {
+    pub(crate) fn outcome(&mut self, gas: u64) -> Result<CallOutcome, RunError> {
         let result = self.run(gas)?;
         let mut last = LastStep::default();
         if let ExecutionResult::Halt { reason, .. } = &result
@@ -101,7 +113,7 @@ where
     ///
     /// # Errors
     /// Fields or overrides that exclude each other, or the store failed.
-    pub(super) fn inspected(
+    pub(crate) fn inspected(
         context: &CallContext<'a, D>,
         request: &CallRequest,
         state_overrides: &StateOverrides,
@@ -136,22 +148,22 @@ where
     }
 
     /// Returns the fork whose rules the request runs under.
-    pub(super) fn fork(&self) -> Fork {
+    pub(crate) fn fork(&self) -> Fork {
         self.fork
     }
 
     /// Returns the request as a transaction; its `gas_price` is the highest price offered, whatever the type.
-    pub(super) fn tx(&self) -> &TxEnv {
+    pub(crate) fn tx(&self) -> &TxEnv {
         &self.tx
     }
 
     /// Returns the state that the request sees, overrides laid over it.
-    pub(super) fn state(&mut self) -> &mut CacheDB<&'a D> {
+    pub(crate) fn state(&mut self) -> &mut CacheDB<&'a D> {
         self.evm.ctx.db_mut()
     }
 
     /// Replaces the access list of the request.
-    pub(super) fn set_access_list(&mut self, list: alloy_eips::eip2930::AccessList) {
+    pub(crate) fn set_access_list(&mut self, list: alloy_eips::eip2930::AccessList) {
         self.tx.access_list = list;
         self.tx.tx_type = self.tx.tx_type.max(1);
     }
@@ -160,7 +172,7 @@ where
     ///
     /// # Errors
     /// Refused, cancelled, or the store failed.
-    pub(super) fn run(&mut self, gas: u64) -> Result<ExecutionResult, RunError> {
+    pub(crate) fn run(&mut self, gas: u64) -> Result<ExecutionResult, RunError> {
         let result = self.evm.transact_one(TxEnv { gas_limit: gas, ..self.tx.clone() });
         self.finish(result)
     }
@@ -169,13 +181,29 @@ where
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub(super) fn inspect(&mut self, gas: u64) -> Result<ExecutionResult, RunError> {
+    pub(crate) fn inspect(&mut self, gas: u64) -> Result<ExecutionResult, RunError> {
         let result = self.evm.inspect_one_tx(TxEnv { gas_limit: gas, ..self.tx.clone() });
         self.finish(result)
     }
 
+    /// Runs the request with this gas limit under the inspector, and returns also what it changed.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) fn inspect_state(&mut self, gas: u64) -> Result<ResultAndState, RunError> {
+        let result = self.evm.inspect_one_tx(TxEnv { gas_limit: gas, ..self.tx.clone() });
+        let state = self.evm.finalize();
+        Ok(ResultAndState::new(self.finish(result)?, state))
+    }
+
+    /// Returns the inspector, the state before the request, overrides laid over it, and the block that it sees.
+    pub(crate) fn parts(&mut self) -> (&mut I, &mut CacheDB<&'a D>, &BlockEnv) {
+        let host = &mut self.evm.ctx;
+        (&mut self.evm.inspector, &mut host.journaled_state.database, &host.block)
+    }
+
     /// Returns the inspector.
-    pub(super) fn inspector(&mut self) -> &mut I {
+    pub(crate) fn inspector(&mut self) -> &mut I {
         &mut self.evm.inspector
     }
 
@@ -188,7 +216,7 @@ where
                 RunError::Refused { words: refusal::text(&rule, &context.cfg, &context.block, &context.tx), rule }
             }
             EVMError::Database(error) => RunError::Call(error.into()),
-            EVMError::Custom(_) if self.evm.ctx.chain.0.load(Ordering::Relaxed) => RunError::Call(CallError::Cancelled),
+            EVMError::Custom(_) if self.evm.ctx.chain.is_set() => RunError::Call(CallError::Cancelled),
             other => RunError::Call(CallError::Invalid(other.to_string())),
         })
     }
@@ -267,7 +295,7 @@ fn outcome(result: ExecutionResult, last: LastStep) -> CallOutcome {
 /// Makes each instruction that can repeat work look at the switch first: jumps and calls. Code between them is finite (a
 /// creation costs so much gas that it need not look), so a call ends soon after the switch is set; a relaxed load costs
 /// nothing that can be measured beside a jump.
-fn look_at_cancellation<'a, DB: Database, I>(evm: &mut MainnetEvm<Host<'a, DB>, I>) {
+pub(crate) fn look_at_cancellation<'a, DB: Database, I>(evm: &mut MainnetEvm<Host<'a, DB>, I>) {
     let table = evm.instruction.instruction_table_mut();
     for (code, instruction) in [
         (opcode::JUMP, Instruction::new(jump)),
@@ -300,7 +328,7 @@ fn call<const KIND: u8, T: InterpreterTypes, DB: Database>(
 
 #[inline(always)]
 fn go_on<DB: Database>(host: &mut Host<'_, DB>) -> InstructionExecResult {
-    if host.chain.0.load(Ordering::Relaxed) {
+    if host.chain.is_set() {
         host.error = Err(ContextError::Custom("cancelled".to_owned()));
         return Err(InstructionResult::FatalExternalError);
     }

@@ -53,7 +53,7 @@ struct AppliedAccount {
 }
 
 /// Reads the nodes of the account trie.
-struct AccountNodes<'a>(&'a dyn Reader);
+pub(super) struct AccountNodes<'a>(pub(super) &'a dyn Reader);
 
 impl NodeReader for AccountNodes<'_> {
     fn node(&self, path: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
@@ -62,7 +62,7 @@ impl NodeReader for AccountNodes<'_> {
 }
 
 /// Reads the nodes of one account's storage trie.
-struct StorageNodes<'a>(&'a dyn Reader, B256);
+pub(super) struct StorageNodes<'a>(pub(super) &'a dyn Reader, pub(super) B256);
 
 impl NodeReader for StorageNodes<'_> {
     fn node(&self, path: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
@@ -161,7 +161,7 @@ fn rewrite_storage(reader: &dyn Reader, change: &AccountChange) -> Result<(Vec<S
 }
 
 /// Returns the leaf of a slot: the RLP of its value, or none for zero.
-fn slot_leaf(value: U256) -> Option<Vec<u8>> {
+pub(super) fn slot_leaf(value: U256) -> Option<Vec<u8>> {
     (!value.is_zero()).then(|| alloy_rlp::encode(value))
 }
 

@@ -1,25 +1,31 @@
-//! `eth_call` and `eth_estimateGas`.
+//! `eth_call`, `eth_estimateGas` and `eth_createAccessList`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{TxKind, U64};
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_eth::state::StateOverride;
-use evm_runtime::call::{self, Estimate};
-use evm_runtime::{AccountOverride, BlockOverrides, CallContext, CallOutcome, CallRequest, StateOverrides};
+use evm_runtime::call::{self, CreatedAccessList, Estimate};
+use evm_runtime::{
+    AccountOverride, BlockOverrides, CallContext, CallOutcome, CallRequest, StateOverrides, TraceContext, TraceError,
+};
+use serde::Serialize;
 
 use crate::api::{Answer, Api, Deadline, reply};
 use crate::block_id::BlockId;
+use crate::debug::mined::trace_error;
 use crate::errors::RpcError;
 use crate::eth::blocks::next_header;
 use crate::params::Call;
 
 /// What a call request says, read and checked.
 pub(crate) struct Question {
-    request: CallRequest,
+    pub(crate) request: CallRequest,
     block: BlockId,
-    state_overrides: StateOverrides,
-    block_overrides: BlockOverrides,
+    pub(crate) state_overrides: StateOverrides,
+    pub(crate) block_overrides: BlockOverrides,
 }
 
 pub(crate) fn call(api: &Arc<Api>, arguments: &mut Call<'_>) -> Answer {
@@ -37,6 +43,24 @@ pub(crate) fn estimate_gas(api: &Arc<Api>, arguments: &mut Call<'_>) -> Answer {
     reply(&U64::from(Question::read(arguments)?.estimate(api)?))
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessListResult {
+    access_list: AccessList,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    gas_used: U64,
+}
+
+pub(crate) fn create_access_list(api: &Arc<Api>, arguments: &mut Call<'_>) -> Answer {
+    let question = Question::read(arguments)?;
+    let created = question.run(api, |context, question| {
+        call::create_access_list(context, &question.request, &question.state_overrides, &question.block_overrides)
+    })?;
+    let CreatedAccessList { access_list, gas_used, error } = created;
+    reply(&AccessListResult { access_list, error, gas_used: U64::from(gas_used) })
+}
+
 /// Estimates the gas of a transaction on the pending block.
 pub(crate) fn estimate_request(api: &Api, request: CallRequest) -> Result<u64, RpcError> {
     let question = Question {
@@ -49,13 +73,27 @@ pub(crate) fn estimate_request(api: &Api, request: CallRequest) -> Result<u64, R
 }
 
 impl Question {
-    fn read(arguments: &mut Call<'_>) -> Result<Self, RpcError> {
-        let request = call_request(arguments.required()?)?;
+    pub(crate) fn read(arguments: &mut Call<'_>) -> Result<Self, RpcError> {
+        let request = arguments.required()?;
         let block = arguments.optional()?.unwrap_or(BlockId::LATEST);
-        let state_overrides = arguments.optional::<StateOverride>()?.unwrap_or_default();
-        let block_overrides = arguments.optional::<alloy_rpc_types_eth::BlockOverrides>()?.unwrap_or_default();
-        let state_overrides = read_state_overrides(state_overrides)?;
-        Ok(Self { request, block, state_overrides, block_overrides: read_block_overrides(block_overrides)? })
+        let state_overrides = arguments.optional::<StateOverride>()?;
+        let block_overrides = arguments.optional::<alloy_rpc_types_eth::BlockOverrides>()?;
+        Self::new(request, block, state_overrides, block_overrides)
+    }
+
+    /// Puts a question together from what a request says.
+    pub(crate) fn new(
+        request: TransactionRequest,
+        block: BlockId,
+        state_overrides: Option<StateOverride>,
+        block_overrides: Option<alloy_rpc_types_eth::BlockOverrides>,
+    ) -> Result<Self, RpcError> {
+        Ok(Self {
+            request: call_request(request)?,
+            block,
+            state_overrides: read_state_overrides(state_overrides.unwrap_or_default())?,
+            block_overrides: read_block_overrides(block_overrides.unwrap_or_default())?,
+        })
     }
 
     fn estimate(&self, api: &Api) -> Result<u64, RpcError> {
@@ -74,13 +112,46 @@ impl Question {
         api: &Api,
         execute: impl FnOnce(&CallContext<'_>, &Self) -> Result<T, evm_runtime::CallError>,
     ) -> Result<T, RpcError> {
+        let limit = api.limits.evm_timeout;
+        self.run_for(api, limit, execute)?.map_err(|error| RpcError::of_call(&error, limit))
+    }
+
+    /// Resolves the block once, and traces on its state within `limit`. The block must be mined.
+    pub(crate) fn trace<T>(
+        &self,
+        api: &Api,
+        limit: Duration,
+        trace: impl FnOnce(&CallContext<'_>, &Self) -> Result<T, TraceError>,
+    ) -> Result<T, RpcError> {
+        if self.block.is_pending() {
+            return Err(RpcError::server("tracing on top of pending is not supported"));
+        }
+        self.run_for(api, limit, trace)?.map_err(|error| trace_error(&error))
+    }
+
+    /// Returns the context of a call on a state within the block that is replayed.
+    pub(crate) fn context<'a, D>(&self, api: &Api, replayed: &TraceContext<'a>, state: &'a D) -> CallContext<'a, D> {
+        CallContext {
+            spec: replayed.spec,
+            state,
+            header: replayed.header,
+            gas_cap: api.limits.gas_cap,
+            cancelled: replayed.cancelled,
+        }
+    }
+
+    fn run_for<T, E>(
+        &self,
+        api: &Api,
+        limit: Duration,
+        execute: impl FnOnce(&CallContext<'_>, &Self) -> Result<T, E>,
+    ) -> Result<Result<T, E>, RpcError> {
         let view = api.view();
         let header = match self.block.is_pending() {
             true => next_header(api, &view),
             false => self.block.header(&view)?.ok_or_else(RpcError::header_not_found)?.into_header(),
         };
         let state = self.block.state(&view)?;
-        let limit = api.limits.evm_timeout;
         let deadline: Deadline = api.deadline(limit);
         let context = CallContext {
             spec: view.spec(),
@@ -89,7 +160,7 @@ impl Question {
             gas_cap: api.limits.gas_cap,
             cancelled: deadline.flag(),
         };
-        execute(&context, self).map_err(|error| RpcError::of_call(&error, limit))
+        Ok(execute(&context, self))
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod fees;
 pub(crate) mod fill;
 pub(crate) mod logs;
 pub(crate) mod polling;
+pub(crate) mod proof;
 pub(crate) mod send;
 pub(crate) mod sign;
 pub(crate) mod state;

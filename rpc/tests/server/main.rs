@@ -4,7 +4,9 @@
 mod accounts;
 mod calls;
 mod doors;
+mod explorer;
 mod logs;
 mod node;
 mod pushed;
+mod tracing;
 mod transactions;
