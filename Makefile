@@ -19,7 +19,7 @@ SEED ?= 1
 SAMPLE ?= 16
 ARGS ?=
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders conformance conformance-sample bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders devices conformance conformance-sample bench help
 .PHONY: faults crash power disk-full io-errors corrupt differential
 
 help: ## shows the targets
@@ -42,7 +42,7 @@ setup-all:
 	@scripts/setup.sh all
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts clients orders faults differential ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts clients orders devices faults differential ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -63,6 +63,9 @@ clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
 
 orders: build-all ## the order experiment: seller, buyer and device over JSON-RPC
 	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
+
+devices: build-all ## AWS's device SDKs against the embedded broker and Mosquitto; the shadow service killed (DEVICE_KILLS)
+	DRAWBRIDGE_BIN=$(BIN) scripts/devices.sh
 
 faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
 

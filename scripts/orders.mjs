@@ -1,85 +1,46 @@
-// The order experiment, over JSON-RPC only, on the node that DRAWBRIDGE_URL names.
+// The order experiment with real parts, over JSON-RPC, MQTT and HTTPS only.
 //
-// A seller (web3.js) puts an item on the chain as a SaleOrder, a buyer (ethers) pays for it and gets a code, and a device reads
-// codes and asks the chain whether to open. Every value is checked; the first that is off ends the run with exit code 1.
+// A seller (web3.js) puts an item on the chain through an OrderRegistry, a buyer (ethers) pays for it and signs a code, a device at the gate
+// reads the code's picture and asks the chain through nginx, the bridge records the release, and the lock opens. Every value is
+// checked; the first that is off ends the run with exit code 1.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
+import { Warehouse, memory } from "./orders-parts.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
 const { Web3 } = require("web3");
-const { Contract, JsonRpcProvider, formatEther, getAddress, isError, parseEther } = require("ethers");
+const { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, NonceManager, formatEther, getAddress, hexlify, parseEther, randomBytes } =
+  require("ethers");
 
-const url = process.env.DRAWBRIDGE_URL;
-const artifact = JSON.parse(readFileSync(new URL("../contracts/artifacts/SaleOrder.json", import.meta.url), "utf8"));
+const runs = Number(process.env.ORDERS_RUNS ?? 20);
+const settled = process.env.ORDERS_SETTLED ?? "2";
+const period = process.env.ORDERS_PERIOD ?? "250ms";
+const workMsMax = 250;
+const deviceKibMax = 20 * 1024;
+
+const artifactOf = (name) => JSON.parse(readFileSync(new URL(`../contracts/artifacts/${name}.json`, import.meta.url), "utf8"));
+const [saleAbi, registryArtifact] = [artifactOf("SaleOrder").abi, artifactOf("OrderRegistry")];
 const item = { make: "drone", model: "alpha", year: 2019n, serialNumber: "4AA6", priceWei: parseEther("50") };
-
-const gasCostOf = ({ gasUsed, gasPrice }) => gasUsed * gasPrice;
 const ether = (wei) => `${formatEther(wei)} ETH`;
+const gasCostOf = ({ gasUsed, gasPrice }) => gasUsed * gasPrice;
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Returns three accounts of the node that earn nothing by mining, so that their wallets change by what they do alone.
-async function chooseAccounts(provider) {
-  const coinbase = await provider.send("eth_coinbase", []).catch(() => null);
-  const all = (await provider.send("eth_accounts", [])).map(getAddress);
-  const chosen = all.filter((address) => address.toLowerCase() !== coinbase?.toLowerCase());
-  assert.ok(chosen.length >= 3, `the node has ${all.length} unlocked accounts, at least 3 besides the coinbase are needed`);
-  return chosen;
-}
+// The accounts of the development chain, whose mnemonic everybody knows.
+const words = Mnemonic.fromPhrase("test test test test test test test test test test test junk");
+const account = (index) => HDNodeWallet.fromMnemonic(words, `m/44'/60'/0'/0/${index}`);
+const [seller, buyer, stranger, operator] = [1, 2, 3, 4].map(account);
 
-async function sell(seller) {
-  const web3 = new Web3(url);
-  const before = await web3.eth.getBalance(seller);
-  const deployment = new web3.eth.Contract(artifact.abi).deploy({ data: artifact.bytecode, arguments: Object.values(item) });
-  let receipt;
-  const order = await deployment.send({ from: seller }).on("receipt", (mined) => {
-    receipt = mined;
-  });
-  const after = await web3.eth.getBalance(seller);
-  const block = await web3.eth.getBlock(receipt.blockHash);
-
-  assert.equal(receipt.status, 1n, "the deployment succeeded");
-  assert.equal(getAddress(receipt.contractAddress), getAddress(order.options.address), "the receipt names the contract");
-  assert.equal(block.number, receipt.blockNumber, "the block is found by its hash");
-  assert.equal(before - after, receipt.gasUsed * receipt.effectiveGasPrice, "the deployment cost the seller exactly its gas");
-  assert.equal(await order.methods.isSold().call(), false, "nothing is sold yet");
-  const { buyer, owner, sold, ...told } = await order.methods.getItem().call();
-  for (const [name, value] of Object.entries(item)) assert.equal(told[name], value, `the contract keeps ${name}`);
-  assert.deepEqual([sold, getAddress(owner), BigInt(buyer)], [false, seller, 0n], "the item is the seller's");
-  return { contract: getAddress(order.options.address), receipt, block, before, after };
-}
-
-async function purchase(provider, contract, { seller, buyer, stranger }) {
-  const order = new Contract(contract, artifact.abi, await provider.getSigner(buyer));
-  const { priceWei } = await order.getItem();
-  const [buyerBefore, sellerBefore] = [await provider.getBalance(buyer), await provider.getBalance(seller)];
-  const receipt = await (await order.buy({ value: priceWei })).wait();
-  const [buyerAfter, sellerAfter] = [await provider.getBalance(buyer), await provider.getBalance(seller)];
-  const block = await provider.getBlock(receipt.blockHash);
-
-  assert.equal(receipt.status, 1, "the purchase succeeded");
-  assert.equal(priceWei, item.priceWei, "the price on the chain is the seller's");
-  assert.equal(buyerBefore - buyerAfter, priceWei + gasCostOf(receipt), "the purchase cost the buyer exactly price and gas");
-  assert.equal(sellerAfter - sellerBefore, priceWei, "the purchase gave the seller exactly the price");
-  assert.equal(await provider.getBalance(contract), 0n, "the contract kept nothing");
-  const { sold, owner, buyer: recorded } = await order.getItem();
-  assert.deepEqual([sold, owner, recorded], [true, buyer, buyer], "the item is the buyer's");
-  assert.deepEqual([...receipt.logs[0].args], [seller, buyer, priceWei], "the sale is logged");
-  const again = await order.connect(provider).buy.staticCall({ value: priceWei, from: stranger }).catch((error) => error);
-  assert.equal(again.revert?.name, "AlreadySold", "nothing is sold twice");
-  return { code: `${contract},${buyer}`, sold: await order.isSold(), receipt, block, buyerBefore, buyerAfter, sellerAfter };
-}
-
-// What a device does with the text that it has read. No contract at the address means not verified.
-async function verify(provider, code) {
-  const [contract, claimant] = code.split(",").map(getAddress);
-  try {
-    return await new Contract(contract, artifact.abi, provider).verifyOwnership(claimant);
-  } catch (error) {
-    if (isError(error, "BAD_DATA")) return false;
-    throw error;
-  }
-}
+const releaseTypes = {
+  Release: [
+    { name: "buyer", type: "address" },
+    { name: "device", type: "string" },
+    { name: "nonce", type: "bytes16" },
+    { name: "notAfter", type: "uint64" },
+  ],
+};
 
 function printTable(title, rows) {
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -87,19 +48,97 @@ function printTable(title, rows) {
   for (const [name, value] of rows) console.log(`${name.padEnd(width)}  ${value}`);
 }
 
-async function run() {
-  assert.ok(url, "DRAWBRIDGE_URL is not set; run scripts/orders.sh");
-  const provider = new JsonRpcProvider(url, undefined, { cacheTimeout: -1, pollingInterval: 50 });
-  const [seller, buyer, stranger] = await chooseAccounts(provider);
+// The seller's part, by web3.js and the node's unlocked account.
+async function sell(url, registry) {
+  const web3 = new Web3(url);
+  const before = await web3.eth.getBalance(seller.address);
+  const made = await new web3.eth.Contract(registryArtifact.abi, registry).methods.createOrder(...Object.values(item)).send({ from: seller.address });
+  const contract = getAddress(made.events.OrderCreated.returnValues.order);
+  const order = new web3.eth.Contract(saleAbi, contract);
+  const named = await order.methods.setOperator(operator.address).send({ from: seller.address });
+  const after = await web3.eth.getBalance(seller.address);
+  const block = await web3.eth.getBlock(made.blockHash);
+  const cost = [made, named].map((receipt) => receipt.gasUsed * receipt.effectiveGasPrice).reduce((sum, part) => sum + part);
+  assert.equal(before - after, cost, "the order cost the seller exactly its gas");
+  const { buyer: nobody, owner, sold, ...told } = await order.methods.getItem().call();
+  for (const [name, value] of Object.entries(item)) assert.equal(told[name], value, `the contract keeps ${name}`);
+  assert.deepEqual([sold, getAddress(owner), BigInt(nobody)], [false, seller.address, 0n], "the item is the seller's");
+  return { contract, receipt: made, block, before, after };
+}
 
-  const sale = await sell(seller);
+async function purchase(provider, contract) {
+  const order = new Contract(contract, saleAbi, buyer.connect(provider));
+  const { priceWei } = await order.getItem();
+  const [buyerBefore, sellerBefore] = [await provider.getBalance(buyer.address), await provider.getBalance(seller.address)];
+  const receipt = await (await order.buy({ value: priceWei })).wait();
+  const [buyerAfter, sellerAfter] = [await provider.getBalance(buyer.address), await provider.getBalance(seller.address)];
+  assert.equal(buyerBefore - buyerAfter, priceWei + gasCostOf(receipt), "the purchase cost the buyer exactly price and gas");
+  assert.equal(sellerAfter - sellerBefore, priceWei, "the purchase gave the seller exactly the price");
+  const { sold, owner, buyer: recorded } = await order.getItem();
+  assert.deepEqual([sold, owner, recorded], [true, buyer.address, buyer.address], "the item is the buyer's");
+  return { sold, receipt, block: await provider.getBlock(receipt.blockHash), buyerBefore, buyerAfter, sellerAfter };
+}
+
+// A code that a buyer's wallet signs; the program puts it together and draws it.
+async function makeCode(warehouse, contract, { signer = buyer, device = "dock-1", notAfter, png } = {}) {
+  const message = { buyer: signer.address, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 };
+  const domain = { name: "Drawbridge", version: "1", chainId: 1337, verifyingContract: contract };
+  const signature = await signer.signTypedData(domain, releaseTypes, message);
+  const code = warehouse.run(
+    ...["code", "make", "--contract", contract, "--chain-id", "1337", "--device", device, "--buyer", signer.address],
+    ...["--nonce", message.nonce, "--not-after", String(message.notAfter), "--signature", signature, ...(png ? ["--png", png] : [])],
+  );
+  return code.trim();
+}
+
+// Waits until a block is as deep as the device demands.
+async function deepEnough(provider, block) {
+  while ((await provider.getBlockNumber()) < block + Number(settled)) await pause(20);
+}
+
+// Notes when each block was first seen.
+function watchBlocks(provider) {
+  const seen = new Map();
+  let going = true;
+  const watching = (async () => {
+    for (let last = -1; going; await pause(5)) {
+      const number = await provider.getBlockNumber();
+      if (number > last) seen.set(number, performance.now());
+      for (let skipped = last + 1; last >= 0 && skipped < number; skipped += 1) seen.set(skipped, performance.now());
+      last = Math.max(last, number);
+    }
+  })();
+  return { seen, stop: () => ((going = false), watching) };
+}
+
+const jobOf = (text) => /job=(0x[0-9a-f]{64})/.exec(text)?.[1];
+const refusalOf = (text) => /reason=(.*)$/.exec(text)?.[1];
+
+// Shows a code to the running device and returns its line about it.
+async function scan(device, code) {
+  const skipped = device.lines.length;
+  const at = performance.now();
+  device.child.stdin.write(`${code}\n`);
+  const line = await device.line((text) => /^(opened|refused) /.test(text), "answer to a code", { skipped });
+  return { ...line, scannedAt: at };
+}
+
+// The shadow's life, as the bridge saw it.
+function lifeOfShadow(bridge) {
+  const entries = bridge.lines.map(({ text }) => (text.startsWith("{") ? JSON.parse(text) : {}));
+  const fields = entries.map((entry) => entry.fields ?? entry).filter((entry) => (entry.message ?? "") === "shadow");
+  return fields.map(({ version, desired, reported }) => [`version ${version}`, `desired ${desired}, reported ${reported}`]);
+}
+
+async function story(warehouse, provider, registry) {
+  const sale = await sell(warehouse.url, registry);
   printTable("Seller", [
     ["make", item.make],
     ["model", item.model],
     ["year", item.year],
     ["serial number", item.serialNumber],
     ["price", ether(item.priceWei)],
-    ["seller", seller],
+    ["seller", seller.address],
     ["previous block hash", sale.block.parentHash],
     ["block hash", sale.receipt.blockHash],
     ["contract address", sale.contract],
@@ -108,34 +147,173 @@ async function run() {
     ["gas", `${sale.receipt.gasUsed} at ${sale.receipt.effectiveGasPrice} wei`],
   ]);
 
-  const bought = await purchase(provider, sale.contract, { seller, buyer, stranger });
+  const bought = await purchase(provider, sale.contract);
+  const png = join(warehouse.folder, "code.png");
+  const code = await makeCode(warehouse, sale.contract, { png });
   printTable("Buyer", [
-    ["buyer", buyer],
+    ["buyer", buyer.address],
     ["previous block hash", bought.block.parentHash],
     ["block hash", bought.receipt.blockHash],
     ["sold", bought.sold],
-    ["code content", bought.code],
+    ["code content", code],
     ["wallet before", ether(bought.buyerBefore)],
     ["wallet after", ether(bought.buyerAfter)],
     ["gas", `${bought.receipt.gasUsed} at ${bought.receipt.gasPrice} wei`],
     ["seller's wallet after", ether(bought.sellerAfter)],
   ]);
+  await deepEnough(provider, bought.receipt.blockNumber);
 
-  const readings = [
-    ["valid data set", bought.code, true],
-    ["invalid data set: a stranger", `${sale.contract},${stranger}`, false],
-    ["invalid data set: the seller", `${sale.contract},${seller}`, false],
-    ["invalid data set: no contract", `${stranger},${buyer}`, false],
+  const bridge = await warehouse.bridge(registry, operator.address, settled);
+  const camera = await warehouse.device(registry, settled, "--picture", png);
+  const line = await camera.line((text) => /^(opened|refused) /.test(text), "answer to the picture");
+  assert.match(line.text, /^opened /, `the buyer's picture opens the lock: ${line.text}`);
+  await camera.ended;
+  const job = jobOf(line.text);
+  await bridge.line((text) => text.includes("\"recorded\"") && text.includes(job), "opening on the chain");
+  return { contract: sale.contract, code, job, bridge };
+}
+
+// What the chain keeps of the release.
+async function fact(provider, { contract, job }) {
+  const release = await new Contract(contract, saleAbi, provider).getRelease();
+  assert.deepEqual([release.job, release.collectedBy, release.device, release.signed], [job, buyer.address, "dock-1", true]);
+  assert.ok(release.openedAt >= release.releasedAt && release.releasedAt > 0n, "the opening follows the release");
+  printTable("On the chain", [
+    ["job", release.job],
+    ["collected by", release.collectedBy],
+    ["at device", release.device],
+    ["released", new Date(Number(release.releasedAt) * 1000).toISOString()],
+    ["opened", new Date(Number(release.openedAt) * 1000).toISOString()],
+    ["recorded by", release.releasedBy],
+  ]);
+}
+
+// Codes that must open nothing, each with the words of its refusal.
+async function hostileScans(warehouse, provider, registry, device, told) {
+  const bought = await freshSale(provider, registry);
+  const unsold = await freshSale(provider, registry, { buy: false });
+  const impostor = await impostorSale(provider);
+  await deepEnough(provider, await provider.getBlockNumber());
+  const past = Math.floor(Date.now() / 1000) - 10;
+  const good = await makeCode(warehouse, bought);
+  const forged = `${good.slice(0, -4)}${good.at(-4) === "0" ? "1" : "0"}${good.slice(-3)}`;
+  const cases = [
+    ["valid data set", good, null],
+    ["the same code again", good, "used before"],
+    ["another code for the same item", await makeCode(warehouse, bought), "released before"],
+    ["the story's code", told.code, "used before"],
+    ["a stranger's code", await makeCode(warehouse, bought, { signer: stranger }), "owns the item"],
+    ["the seller's code", await makeCode(warehouse, unsold, { signer: seller }), "owns the item"],
+    ["an item that is not sold", await makeCode(warehouse, unsold), "owns the item"],
+    ["an impostor's contract", await makeCode(warehouse, impostor), "no order of a registry"],
+    ["no contract", await makeCode(warehouse, stranger.address), "no order of a registry"],
+    ["another device's code", await makeCode(warehouse, unsold, { device: "dock-2" }), "for the device dock-2"],
+    ["an expired code", await makeCode(warehouse, unsold, { notAfter: past }), "expired"],
+    ["a forged code", forged, "signature|damaged"],
+    ["a plain code", `${bought},${buyer.address}`, "without the buyer's signature"],
+    ["no code", "hello", "neither a safe code"],
   ];
   const rows = [];
-  for (const [name, code, expected] of readings) {
-    const verified = await verify(provider, code);
-    assert.equal(verified, expected, `device: ${name}`);
-    rows.push([name, `${code}  ${verified ? "verified" : "not verified"}`]);
+  for (const [name, code, refusal] of cases) {
+    const before = warehouse.movements().filter(({ position }) => position === "open").length;
+    const { text } = await scan(device, code);
+    const opens = warehouse.movements().filter(({ position }) => position === "open").length - before;
+    if (refusal === null) assert.match(text, /^opened /, name);
+    else assert.match(refusalOf(text) ?? text, new RegExp(refusal), name);
+    assert.equal(opens, refusal === null ? 1 : 0, name);
+    rows.push([refusal === null ? name : `invalid data set: ${name}`, refusal === null ? "opened" : `refused: ${refusalOf(text)}`]);
   }
   printTable("Device", rows);
-  console.log("\nEvery value is as it must be.");
-  provider.destroy();
+}
+
+// A sale of a cheap item, bought by the buyer.
+async function freshSale(provider, registry, { buy = true } = {}) {
+  const [place, pay] = [managed(seller, provider), managed(buyer, provider)];
+  const made = await (await new Contract(registry, registryArtifact.abi, place).createOrder("drone", "beta", 2020n, hexlify(randomBytes(4)), 1000n)).wait();
+  const contract = made.logs.map((log) => new Contract(registry, registryArtifact.abi).interface.parseLog(log)).find((log) => log?.name === "OrderCreated").args.order;
+  await (await new Contract(contract, saleAbi, place).setOperator(operator.address)).wait();
+  if (buy) await (await new Contract(contract, saleAbi, pay).buy({ value: 1000n })).wait();
+  return contract;
+}
+
+const managers = new Map();
+function managed(wallet, provider) {
+  if (!managers.has(wallet.address)) managers.set(wallet.address, new NonceManager(wallet.connect(provider)));
+  return managers.get(wallet.address);
+}
+
+// The very code of an order, deployed by a stranger: it answers as an order would, and no registry knows it.
+async function impostorSale(provider) {
+  const artifact = artifactOf("SaleOrder");
+  const contract = await new ContractFactory(artifact.abi, artifact.bytecode, managed(stranger, provider)).deploy("drone", "beta", 2020n, "1", 1n);
+  await contract.waitForDeployment();
+  await (await contract.connect(managed(buyer, provider)).buy({ value: 1n })).wait();
+  return contract.getAddress();
+}
+
+// Many sales first, then one scan after the other.
+async function timedRuns(warehouse, provider, registry, device, bridge) {
+  const contracts = [];
+  for (let done = 0; done < runs; done += 20) {
+    contracts.push(...(await Promise.all(Array.from({ length: Math.min(20, runs - done) }, () => freshSale(provider, registry)))));
+  }
+  await deepEnough(provider, await provider.getBlockNumber());
+  const blocks = watchBlocks(provider);
+  const times = [];
+  for (const contract of contracts) {
+    const code = await makeCode(warehouse, contract);
+    const answer = await scan(device, code);
+    assert.match(answer.text, /^opened /, `run ${times.length + 1}`);
+    const job = jobOf(answer.text);
+    const sent = bridge.lines.find(({ text }) => text.includes("release sent") && text.includes(job));
+    const [event] = await new Contract(contract, saleAbi, provider).queryFilter("Released");
+    const settledAt = blocks.seen.get(event.blockNumber + Number(settled));
+    const total = answer.at - answer.scannedAt;
+    times.push({ total, work: sent.at - answer.scannedAt + Math.max(0, answer.at - settledAt) });
+  }
+  await blocks.stop();
+  const of = (pick, share) => times.map(pick).sort((a, b) => a - b)[Math.min(times.length - 1, Math.ceil(times.length * share) - 1)];
+  const row = (pick) => `median ${of(pick, 0.5).toFixed(0)} ms, p99 ${of(pick, 0.99).toFixed(0)} ms`;
+  printTable(`Scan to open, ${times.length} runs, blocks every ${period}, ${settled} deep`, [
+    ["whole", row(({ total }) => total)],
+    ["beyond settling", row(({ work }) => work)],
+  ]);
+  assert.ok(of(({ work }) => work, 0.99) < workMsMax, `p99 beyond settling is under ${workMsMax} ms`);
+  return times.length;
+}
+
+async function run() {
+  assert.ok(process.env.DRAWBRIDGE_BIN, "DRAWBRIDGE_BIN is not set; run scripts/orders.sh");
+  const warehouse = new Warehouse();
+  try {
+    warehouse.certificates();
+    await warehouse.node(period);
+    await warehouse.proxy();
+    const provider = new JsonRpcProvider(warehouse.url, undefined, { cacheTimeout: -1, pollingInterval: 20 });
+    const factory = new ContractFactory(registryArtifact.abi, registryArtifact.bytecode, managed(account(5), provider));
+    const registry = await (await (await factory.deploy()).waitForDeployment()).getAddress();
+
+    const told = await story(warehouse, provider, registry);
+    await fact(provider, told);
+    printTable("Life of the shadow", lifeOfShadow(told.bridge));
+    const device = await warehouse.device(registry, settled);
+    await device.line((text) => text.includes("connected to the broker"), "connection");
+    await hostileScans(warehouse, provider, registry, device, told);
+    const timed = await timedRuns(warehouse, provider, registry, device, told.bridge);
+    const { now, highest } = memory(device);
+    printTable("Device process", [["resident", `${(now / 1024).toFixed(1)} MiB, at most ${(highest / 1024).toFixed(1)} MiB`]]);
+    assert.ok(highest < deviceKibMax, "the device is small");
+    const opens = warehouse.movements().filter(({ position }) => position === "open");
+    assert.equal(new Set(opens.map(({ job }) => job)).size, opens.length, "no job opened twice");
+    assert.equal(opens.length, timed + 2, "each good code opened once, and nothing else did");
+    provider.destroy();
+    console.log("\nEvery value is as it must be.");
+  } catch (error) {
+    for (const part of warehouse.parts) console.error(`\nThe end of what ${part.name} said:\n${part.tail()}`);
+    throw error;
+  } finally {
+    await warehouse.stop();
+  }
 }
 
 try {

@@ -20,8 +20,13 @@ if [ "${1:-}" = all ]; then
   # For the tests and the order experiment: web clients from npm and PyPI.
   need nodejs command -v node
   need npm command -v npm
+  # The broker that the shadow service is tried behind, beside its own.
+  need mosquitto sh -c 'PATH=$PATH:/usr/sbin command -v mosquitto'
   need curl command -v curl
   need zstd command -v zstd
+  # For the order experiment: the proxy, and its password file.
+  need nginx-light sh -c 'command -v nginx || [ -x /usr/sbin/nginx ]'
+  need openssl command -v openssl
   need python3 command -v python3
   need python3-venv python3 -c 'import venv, ensurepip'
 fi

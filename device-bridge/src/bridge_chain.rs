@@ -15,8 +15,9 @@ use crate::chain_client::sender::Sender;
 use crate::chain_client::{ChainClient, ChainError, Settled};
 use crate::code::Claim;
 
-/// Every so many tries, what was sent is sent again: a transaction may be lost with a node or in a reorganisation.
-const TRIES_PER_SENDING: u32 = 8;
+/// Every so many tries (some seconds), it is looked whether what was sent must be sent again: a transaction may be lost with a node or in a
+/// reorganisation.
+const TRIES_PER_SENDING: u32 = 32;
 
 /// Holds the operator's view of the chain and its account.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl Operator {
                 false => refuse(thing, job, "the order was released before, by another job"),
             });
         }
-        if action == Action::Look && job.tries % TRIES_PER_SENDING != TRIES_PER_SENDING - 1 || !state.verified {
+        if action == Action::Look && !(job.tries + 1).is_multiple_of(TRIES_PER_SENDING) || !state.verified {
             return Ok(Outcome::Again);
         }
         match self.order(claim, Settled::Depth(0)).await?.release {

@@ -4,6 +4,7 @@
 //! release in [`sender`].
 
 pub mod orders;
+pub mod proven;
 pub mod sender;
 
 use std::path::Path;
@@ -48,6 +49,9 @@ pub enum ChainError {
         /// What to look at.
         remedy: &'static str,
     },
+    /// The answer does not prove what it says.
+    #[error("the node's answer is not proven: {0}")]
+    Unproven(String),
     /// The node is on another chain.
     #[error("the node is on chain {actual}, not on {expected}")]
     OtherChain {
@@ -80,7 +84,9 @@ impl ChainError {
         match self {
             Self::Unreachable(_) => true,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Settings(_) | Self::OtherChain { .. } | Self::Node { .. } | Self::Malformed { .. } => false,
+            // The gate's budget for this second is used up.
+            Self::Node { code, .. } => *code == -32005,
+            Self::Settings(_) | Self::Unproven(_) | Self::OtherChain { .. } | Self::Malformed { .. } => false,
         }
     }
 

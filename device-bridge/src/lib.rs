@@ -6,9 +6,15 @@
 pub mod actuator;
 pub mod bridge;
 pub mod bridge_chain;
+pub mod broker;
 pub mod chain_client;
 pub mod code;
 pub mod device;
 pub mod device_link;
 pub mod device_lock;
+pub mod policy;
 pub mod proxy;
+pub mod registry;
+mod rest;
+pub mod shadow;
+pub mod tls;

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::cli::device_registry::DeviceCommand;
 use crate::cli::legacy::{Warning, translate};
 use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, Typed, parse};
 use crate::commands::removedb::Consent;
-use crate::commands::{account, code, device, genesis, proxy, removedb, say, version};
+use crate::commands::{account, code, device, device_registry, genesis, proxy, removedb, say, version};
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
 use crate::exit::{Fatal, report};
@@ -18,6 +19,7 @@ use crate::run::{self, BackupAction, DbAction, Export, ForeignSeals};
 
 /// Runs the program with these arguments (its name first) and environment, and returns its exit code.
 pub fn start(args: Vec<OsString>, environment: &[(String, OsString)]) -> ExitCode {
+    device_bridge::tls::install_provider();
     let (args, mut warnings) = translate(args);
     let typed = match parse(args) {
         Ok(typed) => typed,
@@ -73,6 +75,11 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         }
         Command::Backup(command) => run::backup(loaded.config, backup_action(command)),
         Command::Account(command) => account::run(&command, &loaded.config.accounts, &mut io::stdout()),
+        Command::Device(command) => match *command {
+            DeviceCommand::Gate(command) => device::run(&command, &loaded.config, &mut io::stdout()),
+            DeviceCommand::Serve { broker, .. } => run::device_serve(&loaded.config, &broker),
+            command => device_registry::run(&command, &loaded.config.data, &mut io::stdout()),
+        },
         Command::Genesis(command) => genesis::run(&command, &mut io::stdout(), &mut io::stderr()),
         Command::Dumpgenesis(_) => genesis::dump(&loaded.config, &mut io::stdout()),
         Command::Dumpconfig(_) => print_config(&loaded, Origins::Hidden),
@@ -81,7 +88,6 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
             let consent = if yes { Consent::Given } else { Consent::Asked };
             removedb::run(&loaded.config.data, consent, &mut io::stdin().lock(), &mut io::stdout())
         }
-        Command::Device(command) => device::run(&command, &loaded.config, &mut io::stdout()),
         Command::Code(command) => code::run(&command, &loaded.config.accounts, &mut io::stdout()),
         Command::Proxy(command) => proxy::run(&command, &mut io::stdout()),
         Command::Version => version::print(&mut io::stdout()),
@@ -96,8 +102,8 @@ fn runs_long(command: &Command) -> bool {
         | Command::Export { .. }
         | Command::Import { .. }
         | Command::Db(_)
-        | Command::Backup(_)
-        | Command::Device(_) => true,
+        | Command::Backup(_) => true,
+        Command::Device(command) => matches!(**command, DeviceCommand::Serve { .. } | DeviceCommand::Gate(_)),
         Command::Account(_)
         | Command::Code(_)
         | Command::Proxy(_)

@@ -14,6 +14,10 @@ mod headers;
 mod order;
 mod state;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 pub use headers::{Anchor, Checked, Rules, Segment, verify_segment};
 pub use order::{OrderProof, Ownership, registry_slot, slots, verify_order};
 pub use state::{Account, AccountProof, SlotProof, verify_account, verify_slot};

@@ -58,7 +58,11 @@ fn cached(table: Table) -> Option<usize> {
         | Table::Invalid
         | Table::Changes
         | Table::AccountHistory
-        | Table::SlotHistory => None,
+        | Table::SlotHistory
+        | Table::Shadows
+        | Table::Sessions
+        | Table::Queued
+        | Table::Retained => None,
     }
 }
 

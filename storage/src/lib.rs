@@ -18,7 +18,7 @@ pub use faulty::{Fault, FaultyStore};
 pub use memory::MemoryStore;
 pub use rocks::{RocksOptions, RocksStore};
 pub use stage::Stage;
-pub use table::Table;
+pub use table::{Table, TableSet};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// All tables of one moment. A clone shares the rows; a table is copied when it is written while somebody shares it.
 #[derive(Clone, Debug, Default)]
-struct Tables([Arc<Rows>; Table::ALL.len()]);
+struct Tables([Arc<Rows>; Table::COUNT]);
 
 impl MemoryStore {
     /// Makes an empty store.

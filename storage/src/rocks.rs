@@ -17,7 +17,7 @@ use self::mark::{Mark, Synced};
 pub use self::options::RocksOptions;
 use self::pid::PidFile;
 use crate::{
-    Batch, Durability, Entry, EntryIterator, Reader, Snapshot, StorageError, Store, Table, TableSize, Write,
+    Batch, Durability, Entry, EntryIterator, Reader, Snapshot, StorageError, Store, Table, TableSet, TableSize, Write,
     rocks::options::Tuning,
 };
 use rocksdb::{
@@ -36,6 +36,7 @@ use std::{
 /// Snapshots keep the database open: its lock is released when the store and all its snapshots are dropped.
 pub struct RocksStore {
     database: Arc<Database>,
+    tables: TableSet,
     options: ReadOptions,
     /// Absent in a database that is opened for reading alone.
     mark: Option<Mark>,
@@ -50,8 +51,8 @@ struct Opened {
     rocks: DB,
 }
 
-/// The handle of each table, at the table's number, found once instead of by name on each access.
-struct Families<'a>([&'a ColumnFamily; Table::ALL.len()]);
+/// The handle of each table that the database has, at the table's number, found once instead of by name on each access.
+struct Families<'a>([Option<&'a ColumnFamily>; Table::COUNT]);
 
 self_cell!(
     struct Database {
@@ -94,7 +95,7 @@ impl RocksStore {
             holes::cut_logs(path).map_err(|error| io_error(path, &error))?;
         }
         let tuning = Tuning::new(&options);
-        let families = family_names(path, &tuning)?.into_iter().map(|name| {
+        let families = family_names(path, &tuning, options.tables)?.into_iter().map(|name| {
             let family_options = tuning.family(&name);
             ColumnFamilyDescriptor::new(name, family_options)
         });
@@ -116,9 +117,11 @@ impl RocksStore {
             let mark = Mark::create(path, recovered.min(synced.sequence)).map_err(|error| io_error(path, &error))?;
             (Some(mark), PidFile::write(path))
         };
-        let database = Database::try_new(Opened { _pid: pid, rocks }, |opened| find_families(&opened.rocks))?;
+        let database =
+            Database::try_new(Opened { _pid: pid, rocks }, |opened| find_families(&opened.rocks, options.tables))?;
         Ok(Self {
             database: Arc::new(database),
+            tables: options.tables,
             options: ReadOptions::default(),
             mark,
             is_full: AtomicBool::new(false),
@@ -211,7 +214,7 @@ impl Store for RocksStore {
     fn compact(&self) -> Result<(), StorageError> {
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        for table in Table::ALL {
+        for table in self.tables.tables().iter().copied() {
             self.database.rocks().compact_range_cf_opt(
                 &self.database.family(table),
                 None::<&[u8]>,
@@ -276,7 +279,7 @@ impl Database {
     }
 
     fn family(&self, table: Table) -> &ColumnFamily {
-        self.borrow_dependent().0[table.index()]
+        self.borrow_dependent().0[table.index()].expect("a database is asked for tables of its own set only")
     }
 
     fn get(&self, table: Table, key: &[u8], options: &ReadOptions) -> Result<Option<Vec<u8>>, StorageError> {
@@ -368,22 +371,23 @@ fn io_error(path: &Path, error: &std::io::Error) -> StorageError {
 
 /// Returns the tables, and whatever else the database has: a newer Drawbridge may have added tables, and its format version can
 /// be read only from an open database.
-fn family_names(path: &Path, tuning: &Tuning) -> Result<Vec<String>, StorageError> {
-    let mut names: Vec<String> = Table::ALL.iter().map(|table| table.name().to_owned()).collect();
+fn family_names(path: &Path, tuning: &Tuning, set: TableSet) -> Result<Vec<String>, StorageError> {
+    let tables = set.tables();
+    let mut names: Vec<String> = tables.iter().map(|table| table.name().to_owned()).collect();
     if path.join("CURRENT").exists() {
         let present = DB::list_cf(&tuning.database, path).map_err(|error| translate(error, path))?;
-        names.extend(present.into_iter().filter(|name| Table::ALL.iter().all(|table| table.name() != name)));
+        names.extend(present.into_iter().filter(|name| tables.iter().all(|table| table.name() != name)));
     }
     Ok(names)
 }
 
-fn find_families(rocks: &DB) -> Result<Families<'_>, StorageError> {
+fn find_families(rocks: &DB, set: TableSet) -> Result<Families<'_>, StorageError> {
     let find = |table: Table| {
         rocks.cf_handle(table.name()).ok_or_else(|| StorageError::Corrupt(format!("table {} is missing", table.name())))
     };
-    let mut families = [find(Table::ALL[0])?; Table::ALL.len()];
-    for table in Table::ALL {
-        families[table.index()] = find(table)?;
+    let mut families = [None; Table::COUNT];
+    for table in set.tables().iter().copied() {
+        families[table.index()] = Some(find(table)?);
     }
     Ok(Families(families))
 }

@@ -20,6 +20,15 @@
 /// | `Changes` | number ⇒ keys that the canonical block changed in `Accounts` and `Slots` |
 /// | `AccountHistory` | keccak(address) ‖ number ⇒ account before the block (empty: none) |
 /// | `SlotHistory` | keccak(address) ‖ keccak(slot) ‖ number ⇒ value before the block (empty: zero) |
+///
+/// The database of the devices is another one ([`TableSet::Devices`]), with these tables:
+///
+/// | table | key ⇒ value |
+/// |---|---|
+/// | `Shadows` | thing ‖ 0 ‖ shadow name (empty: the classic one) ⇒ document, metadata, version (JSON) |
+/// | `Sessions` | MQTT client id ⇒ subscriptions and expiry of its session (JSON) |
+/// | `Queued` | MQTT client id ‖ 0 ‖ number ⇒ message that waits for the client |
+/// | `Retained` | topic ⇒ its retained message |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 #[repr(u8)]
@@ -40,10 +49,40 @@ pub enum Table {
     Changes,
     AccountHistory,
     SlotHistory,
+    Shadows,
+    Sessions,
+    Queued,
+    Retained,
+}
+
+/// Says which tables a database has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TableSet {
+    /// Those of the chain.
+    #[default]
+    Chain,
+    /// Those of the devices.
+    Devices,
+}
+
+impl TableSet {
+    /// Returns the tables of the set.
+    pub const fn tables(self) -> &'static [Table] {
+        match self {
+            Self::Chain => &Table::ALL,
+            Self::Devices => &Table::DEVICES,
+        }
+    }
 }
 
 impl Table {
-    /// All tables, in the order of the enum.
+    /// How many tables there are in all sets.
+    pub(crate) const COUNT: usize = Self::ALL.len() + Self::DEVICES.len();
+
+    /// The tables of the devices, in the order of the enum.
+    pub const DEVICES: [Self; 4] = [Self::Shadows, Self::Sessions, Self::Queued, Self::Retained];
+
+    /// The tables of the chain, in the order of the enum.
     pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Headers,
@@ -63,7 +102,7 @@ impl Table {
         Self::SlotHistory,
     ];
 
-    /// Returns the place of the table in [`ALL`](Self::ALL).
+    /// Returns the place of the table in the enum.
     pub(crate) const fn index(self) -> usize {
         self as usize
     }
@@ -87,6 +126,10 @@ impl Table {
             Self::Changes => "changes",
             Self::AccountHistory => "account_history",
             Self::SlotHistory => "slot_history",
+            Self::Shadows => "shadows",
+            Self::Sessions => "sessions",
+            Self::Queued => "queued",
+            Self::Retained => "retained",
         }
     }
 }
@@ -97,15 +140,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn the_index_is_the_place_in_all() {
-        for (place, table) in Table::ALL.into_iter().enumerate() {
+    fn the_index_is_the_place_in_the_sets() {
+        for (place, table) in Table::ALL.into_iter().chain(Table::DEVICES).enumerate() {
             assert_eq!(table.index(), place);
         }
     }
 
     #[test]
     fn names_are_unique() {
-        let names: BTreeSet<_> = Table::ALL.iter().map(|table| table.name()).collect();
-        assert_eq!(names.len(), Table::ALL.len());
+        let names: BTreeSet<_> = Table::ALL.iter().chain(&Table::DEVICES).map(|table| table.name()).collect();
+        assert_eq!(names.len(), Table::COUNT);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use storage::{Batch, Durability, Reader, RocksOptions, RocksStore, StorageError, Store, Table};
+use storage::{Batch, Durability, Reader, RocksOptions, RocksStore, StorageError, Store, Table, TableSet};
 use tempfile::TempDir;
 
 fn open(path: &Path) -> Result<RocksStore, StorageError> {
@@ -346,5 +346,23 @@ fn a_killed_process_reopens_with_all_it_committed() {
         let rows = store.iterate(Table::Accounts, &[]).map(Result::unwrap).count();
         assert!(rows > usize::try_from(key).unwrap(), "{key} was acknowledged, {rows} rows are there");
         assert_eq!(rows, store.iterate(Table::Slots, &[]).map(Result::unwrap).count());
+    }
+}
+
+#[test]
+fn a_database_of_devices_has_the_devices_tables_alone() {
+    let directory = TempDir::new().unwrap();
+    let options = RocksOptions { tables: TableSet::Devices, ..RocksOptions::default() };
+    let store = RocksStore::open(directory.path(), options).unwrap();
+    let mut batch = Batch::default();
+    for table in Table::DEVICES {
+        batch.put(table, *b"key", table.name());
+    }
+    store.commit(batch, Durability::Disk).unwrap();
+    store.compact().unwrap();
+    drop(store);
+    let store = RocksStore::open(directory.path(), options).unwrap();
+    for table in Table::DEVICES {
+        assert_eq!(store.get(table, b"key").unwrap().as_deref(), Some(table.name().as_bytes()));
     }
 }

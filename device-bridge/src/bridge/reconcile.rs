@@ -18,8 +18,14 @@ const REPORT_GRACE_MS: u64 = 5_000;
 const RECORD_TIME_MS: u64 = 24 * 3_600_000;
 /// The most jobs of a device whose opening is not on the chain yet; more are not taken up.
 const RECORDING_MAX: usize = 64;
-/// The first and the longest pause between two tries of the same step, in milliseconds.
-const PAUSE_MS: (u64, u64) = (20, 2_000);
+/// How soon a message is sent again whose effect does not show in the shadow, in milliseconds.
+const RESEND_MS: u64 = 200;
+/// The first pause between two tries of the same step, in milliseconds.
+const PAUSE_MS_MIN: u64 = 10;
+/// The longest one, in milliseconds.
+const PAUSE_MS_MAX: u64 = 2_000;
+/// The longest one while somebody stands at the gate, in milliseconds.
+const WAITING_PAUSE_MS_MAX: u64 = 60;
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -168,13 +174,14 @@ impl Device {
     pub fn learn(&mut self, id: B256, action: Action, outcome: &Outcome, now_ms: u64) {
         let Some(job) = self.job_mut(id) else { return };
         match (action, outcome) {
-            (_, Outcome::Again) => job.pause(now_ms),
+            (Action::Record, Outcome::Again) => job.pause(now_ms, PAUSE_MS_MAX),
+            (_, Outcome::Again) => job.pause(now_ms, WAITING_PAUSE_MS_MAX),
             (Action::Release | Action::Look | Action::Record, Outcome::Settled { released_at, opened }) => {
                 job.released_at = *released_at;
                 match *opened {
                     true => job.move_to(Stage::Done),
                     false if job.stage < Stage::Released => job.move_to(Stage::Released),
-                    false => job.pause(now_ms),
+                    false => job.pause(now_ms, PAUSE_MS_MAX),
                 }
             }
             (Action::Release, Outcome::Sent) => job.move_to(Stage::Sent),
@@ -184,7 +191,8 @@ impl Device {
             (Action::Record, Outcome::Refused) => job.move_to(Stage::Done),
             (Action::Drive, _) => job.move_to(Stage::Driven),
             (Action::Alarm, _) => job.alarmed = true,
-            _ => job.pause(now_ms),
+            (Action::Announce | Action::Clear, _) => job.next_ms = now_ms.saturating_add(RESEND_MS),
+            _ => job.pause(now_ms, WAITING_PAUSE_MS_MAX),
         }
         self.past.retain(|_, until| until.saturating_mul(1000) >= now_ms);
         self.recording
@@ -216,10 +224,10 @@ impl Job {
         }
     }
 
-    fn pause(&mut self, now_ms: u64) {
+    fn pause(&mut self, now_ms: u64, most_ms: u64) {
         self.tries = self.tries.saturating_add(1);
-        let pause = PAUSE_MS.0.saturating_mul(1 << self.tries.min(10));
-        self.next_ms = now_ms.saturating_add(pause.min(PAUSE_MS.1));
+        let pause = PAUSE_MS_MIN.saturating_mul(1 << self.tries.min(10));
+        self.next_ms = now_ms.saturating_add(pause.min(most_ms));
     }
 
     fn until_ms(&self) -> u64 {

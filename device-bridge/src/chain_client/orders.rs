@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use serde_json::{Value, json};
 
 use super::{ChainClient, ChainError, Settled, bytes, call_params, quantity};
-use crate::code::{DEVICE_BYTES_MAX, Release};
+use crate::code::Release;
 
 /// Says which contracts are orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct OrderState {
     pub release: Option<Recorded>,
 }
 
-/// A release as the contract records it.
+/// A release as the contract records it. The job names the device too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// The digest of what the buyer signs.
@@ -49,8 +49,6 @@ pub struct Recorded {
     pub released_at: u64,
     /// When the opening was recorded; 0: not yet.
     pub opened_at: u64,
-    /// At which device.
-    pub device: String,
 }
 
 /// Returns the first four bytes of a function's hash.
@@ -185,17 +183,11 @@ fn read_release(data: &Bytes) -> Result<Option<Recorded>, ChainError> {
     if job.is_zero() {
         return Ok(None);
     }
-    let at = usize::try_from(number(7)?).unwrap_or(usize::MAX);
-    let length = data.get(at..at.saturating_add(32)).ok_or_else(|| malformed("the device's name lies outside"))?;
-    let length = usize::try_from(U256::from_be_slice(length)).unwrap_or(usize::MAX);
-    let name = at.saturating_add(32)..at.saturating_add(32).saturating_add(length.min(DEVICE_BYTES_MAX + 1));
-    let name = data.get(name).ok_or_else(|| malformed("the device's name lies outside"))?;
     Ok(Some(Recorded {
         job,
         collected_by: Address::from_slice(&word(1)?[12..]),
         released_at: number(2)?,
         opened_at: number(3)?,
-        device: String::from_utf8_lossy(name).into_owned(),
     }))
 }
 
@@ -272,7 +264,6 @@ mod tests {
             collected_by: Address::with_last_byte(1),
             released_at: 100,
             opened_at: 0,
-            device: "dock-1".to_owned(),
         };
         assert_eq!(read_release(&recorded(b"dock-1").into()), Ok(Some(expected)));
         assert_eq!(read_release(&vec![0; 288].into()), Ok(None));

@@ -16,6 +16,7 @@ use super::scanner::Scan;
 use crate::actuator::{Actuator, ActuatorSpec, Order};
 use crate::bridge::runner::now_ms;
 use crate::chain_client::orders::{OrderState, Trust};
+use crate::chain_client::proven::Proving;
 use crate::chain_client::{ChainClient, ChainError, Settled};
 use crate::code::{Claim, Code};
 use crate::device_link::{Link, LinkEvent, LinkSettings, Outbound};
@@ -31,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(200);
 const RESEND: Duration = Duration::from_secs(2);
 
 /// Says how a device works.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct DeviceSettings {
     /// The broker, and who the device is there.
     pub link: LinkSettings,
@@ -41,6 +42,8 @@ pub struct DeviceSettings {
     pub trust: Trust,
     /// The block that counts.
     pub settled: Settled,
+    /// Believes no node, only what it proves; `None`: believes the answers to calls.
+    pub proving: Option<Proving>,
     /// What moves.
     pub actuator: ActuatorSpec,
     /// How long the lock stays open.
@@ -238,9 +241,9 @@ impl Gate {
                 Some((_, LockMessage::Accepted(token))) => {
                     self.settle(&token);
                 }
+                // Everybody's answers come on these topics; the token tells whose they are.
                 Some((_, LockMessage::Refused { token, code, message })) if (400..429).contains(&code) => {
-                    tracing::warn!(code, message, "the shadow service refuses an update");
-                    self.denied = self.settle(&token).then_some(message);
+                    self.denied = self.settle(&token).then_some(message).or(self.denied.take());
                 }
                 Some(_) | None => {}
             },
@@ -337,7 +340,11 @@ impl Gate {
 
     async fn order(&self, scan: &Underway) -> Result<OrderState, ChainError> {
         let release = &scan.claim.release;
-        self.chain.order(&self.settings.trust, release.contract, release.buyer, self.settings.settled).await
+        let (trust, contract, buyer) = (&self.settings.trust, release.contract, release.buyer);
+        match &self.settings.proving {
+            Some(proving) => self.chain.proven_order(proving, trust, contract, buyer).await,
+            None => self.chain.order(trust, contract, buyer, self.settings.settled).await,
+        }
     }
 
     /// Asks the chain whether the buyer owns the item, and then the shadow for the job.
@@ -363,6 +370,7 @@ impl Gate {
                 self.scan = Some(scan);
                 return;
             }
+            Err(ChainError::Unproven(problem)) => Refusal::Unproven(problem),
             Err(error) => Refusal::Chainless(error.to_string()),
         };
         self.refuse(Some(scan.job), refusal).await;
@@ -388,7 +396,6 @@ impl Gate {
 
     /// Asks the chain whether the release is settled, and opens.
     async fn look(&mut self, mut scan: Underway, told: bool) {
-        let device = &self.settings.policy.device;
         let recorded = match self.order(&scan).await {
             Ok(state) if state.known && state.verified => state.release,
             Ok(_) => None,
@@ -398,7 +405,7 @@ impl Gate {
             }
         };
         match recorded {
-            Some(recorded) if recorded.job == scan.job && recorded.device == *device && recorded.opened_at == 0 => {
+            Some(recorded) if recorded.job == scan.job && recorded.opened_at == 0 => {
                 let released = scan.begun.elapsed();
                 self.open(scan, released, recorded.released_at).await;
             }

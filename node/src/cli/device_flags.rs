@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use clap::{Args, Subcommand};
 use device_bridge::actuator::ActuatorSpec;
 use device_bridge::chain_client::Settled;
+use device_bridge::chain_client::proven::Pinned;
 
 use super::{KeyPlaceArgs, PlaceArgs};
 use crate::config::values::{AccountRef, List, Span};
@@ -16,7 +17,7 @@ use crate::config::values::{AccountRef, List, Span};
 #[command(next_help_heading = "Chain")]
 pub struct AskArgs {
     /// The node, or the proxy in front of several: http://… or https://…
-    #[arg(long = "rpc", value_name = "URL")]
+    #[arg(long = "rpc.url", value_name = "URL")]
     pub url: String,
     /// Authority (PEM) that the server's certificate must come from; https:// needs it
     #[arg(long = "rpc.ca", value_name = "FILE")]
@@ -83,6 +84,15 @@ pub struct DeviceRunArgs {
     /// The broker.
     #[command(flatten)]
     pub broker: BrokerArgs,
+    /// Believe no node: demand proofs from this block on, NUMBER:HASH, such as the genesis block. --settled must be a number then
+    #[arg(long = "verify-proof", value_name = "BLOCK", requires = "difficulty_min", help_heading = "Chain")]
+    pub verify_proof: Option<Pinned>,
+    /// The least difficulty that a header may have: the chain file's `fixed` or `min`
+    #[arg(long = "difficulty-min", value_name = "N", help_heading = "Chain")]
+    pub difficulty_min: Option<U256>,
+    /// The miners that the chain file authorizes, separated by commas
+    #[arg(long, value_name = "ADDRESSES", help_heading = "Chain")]
+    pub miners: Option<List<Address>>,
     /// What moves: none, simulated[:FILE], command:PROGRAM ARGUMENT…, mqtt:TOPIC, gpio:CHIP:LINE[:low] [default: simulated]
     #[arg(long, value_name = "ACTUATOR", help_heading = "Lock")]
     pub actuator: Option<ActuatorSpec>,
@@ -112,14 +122,14 @@ pub struct DeviceRunArgs {
     pub place: PlaceArgs,
 }
 
-/// `drawbridge device …`.
+/// `drawbridge device run|bridge`.
 #[derive(Subcommand, Clone, Debug)]
-pub enum DeviceCommand {
+pub enum GateCommand {
     /// Run a device: read codes, ask the chain, open the lock
     #[command(after_help = "\
 Example:
   drawbridge device run --name dock-1 --broker mqtts://gate.example:8883 --broker.ca ca.pem --broker.cert dock-1.pem \\
-      --broker.key dock-1.key --rpc https://gate.example:8443/read --rpc.ca ca.pem --rpc.user dock-1 --rpc.password pw.txt \\
+      --broker.key dock-1.key --rpc.url https://gate.example:8443/read --rpc.ca ca.pem --rpc.user dock-1 --rpc.password pw.txt \\
       --chain-id 4242 --registry 0x… --actuator gpio:/dev/gpiochip0:17
 
 It prints a line for each code: `opened`, or `refused` and why. docs/devices.md tells the whole story.")]
@@ -128,7 +138,7 @@ It prints a line for each code: `opened`, or `refused` and why. docs/devices.md 
     #[command(after_help = "\
 Example:
   drawbridge device bridge --broker mqtts://127.0.0.1:8883 --broker.ca ca.pem --broker.cert bridge.pem --broker.key bridge.key \\
-      --rpc http://127.0.0.1:8545 --chain-id 4242 --registry 0x… --account 0x… --password pw.txt --datadir node")]
+      --rpc.url http://127.0.0.1:8545 --chain-id 4242 --registry 0x… --account 0x… --password pw.txt --datadir node")]
     Bridge(Box<DeviceBridgeArgs>),
 }
 

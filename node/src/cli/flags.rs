@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::config::values::{AccountRef, Color, Fsync, GcMode, List, LogFormat, SyncMode};
 
+use super::device_registry::MqttArgs;
 use super::serving_flags::{GasPriceArgs, HttpArgs, IpcArgs, RpcArgs, WsArgs};
 use super::work_flags::{DevArgs, MinerArgs, PoolArgs};
 
@@ -28,6 +29,8 @@ pub struct NodeArgs {
     pub ws: WsArgs,
     #[command(flatten)]
     pub ipc: IpcArgs,
+    #[command(flatten)]
+    pub mqtt: MqttArgs,
     #[command(flatten)]
     pub rpc: RpcArgs,
     #[command(flatten)]

@@ -4,6 +4,7 @@
 //! defaults is decided in `config`.
 
 pub mod device_flags;
+pub mod device_registry;
 pub mod flags;
 pub mod legacy;
 pub mod serving_flags;
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use device_flags::{CodeCommand, DeviceCommand, ProxyCommand};
+use device_flags::{CodeCommand, ProxyCommand};
+use device_registry::DeviceCommand;
 use flags::{DataArgs, KeyArgs, LogArgs, NodeArgs, StorageArgs};
 
 const EXAMPLES: &str = "\
@@ -25,6 +27,7 @@ Examples:
   drawbridge init --datadir node genesis.json       start a chain from a geth or Besu chain file
   drawbridge account new --datadir node             make an account
   drawbridge --datadir node --http --mine           serve JSON-RPC and mine
+  drawbridge device add lock-1 --datadir node       give a device its certificate
   drawbridge genesis check genesis.json             look for mistakes in a chain file
   drawbridge config print --datadir node            show every setting and where it comes from
 
@@ -70,6 +73,9 @@ pub enum Command {
     /// Make, list, import and re-encrypt accounts
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Give certificates to devices, and serve their shadows over MQTT
+    #[command(subcommand)]
+    Device(Box<DeviceCommand>),
     /// Check or show a chain file
     #[command(subcommand)]
     Genesis(GenesisCommand),
@@ -114,9 +120,6 @@ pub enum Command {
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Run a device at a gate, or the bridge that records releases
-    #[command(subcommand)]
-    Device(DeviceCommand),
     /// Make and read the codes that buyers show at devices
     #[command(subcommand)]
     Code(CodeCommand),

@@ -11,6 +11,7 @@ use device_bridge::bridge::outbox::Outbox;
 use device_bridge::bridge::runner::{self as bridge_runner, BridgeError, BridgeSettings};
 use device_bridge::bridge_chain::Operator;
 use device_bridge::chain_client::orders::Trust;
+use device_bridge::chain_client::proven::Proving;
 use device_bridge::chain_client::sender::{Account, Sender, Signing};
 use device_bridge::chain_client::{ChainClient, Endpoint, Settled, read_pem};
 use device_bridge::code::check_device_name;
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::say;
 use crate::accounts::{Passwords, open_keystore, resolve};
-use crate::cli::device_flags::{AskArgs, BrokerArgs, DeviceBridgeArgs, DeviceCommand, DeviceRunArgs};
+use crate::cli::device_flags::{AskArgs, BrokerArgs, DeviceBridgeArgs, DeviceRunArgs, GateCommand};
 use crate::config::NodeConfig;
 use crate::config::values::Span;
 use crate::exit::Fatal;
@@ -42,16 +43,17 @@ const START_PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A condition that ends the program.
-pub fn run(command: &DeviceCommand, config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
+pub fn run(command: &GateCommand, config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
     match command {
-        DeviceCommand::Run(args) => run_device(args, out),
-        DeviceCommand::Bridge(args) => run_bridge(args, config),
+        GateCommand::Run(args) => run_device(args, out),
+        GateCommand::Bridge(args) => run_bridge(args, config),
     }
 }
 
 fn run_device(args: &DeviceRunArgs, out: &mut dyn Write) -> Result<(), Fatal> {
     let remedy = "see `drawbridge device run --help`";
     check_device_name(&args.name).map_err(|error| Fatal::config(error, remedy))?;
+    let journal = args.journal.clone().unwrap_or_else(|| PathBuf::from(format!("{}.journal", args.name)));
     let settings = DeviceSettings {
         link: link(&args.broker, &args.name)?,
         policy: CodePolicy {
@@ -62,10 +64,11 @@ fn run_device(args: &DeviceRunArgs, out: &mut dyn Write) -> Result<(), Fatal> {
         },
         trust: trust(&args.ask)?,
         settled: args.ask.settled.unwrap_or(Settled::Safe),
+        proving: proving(args, &journal)?,
         actuator: args.actuator.clone().unwrap_or(ActuatorSpec::Simulated(None)),
         open_time: span(args.open_time, OPEN_TIME),
         patience: span(args.patience, PATIENCE),
-        journal: args.journal.clone().unwrap_or_else(|| PathBuf::from(format!("{}.journal", args.name))),
+        journal,
     };
     let chain = client(&args.ask)?;
     let source = source(args).start().map_err(|error| Fatal::Internal { cause: format!("no thread: {error}") })?;
@@ -184,6 +187,19 @@ fn trust(args: &AskArgs) -> Result<Trust, Fatal> {
     }
 }
 
+/// Returns what proofs are verified with, where they are demanded.
+fn proving(args: &DeviceRunArgs, journal: &Path) -> Result<Option<Proving>, Fatal> {
+    let (Some(pinned), Some(difficulty_min)) = (args.verify_proof, args.difficulty_min) else { return Ok(None) };
+    let Some(Settled::Depth(depth)) = args.ask.settled else {
+        let cause = "--verify-proof needs --settled as a number of blocks: what is safe is for the device to say";
+        return Err(Fatal::config(cause, "give --settled 6, for example"));
+    };
+    let miners = args.miners.clone().unwrap_or_default().0;
+    Proving::new(pinned, &journal.with_extension("anchor"), difficulty_min, miners, depth)
+        .map(Some)
+        .map_err(|error| Fatal::config(error, "delete the file to begin at --verify-proof again"))
+}
+
 fn link(args: &BrokerArgs, name: &str) -> Result<LinkSettings, Fatal> {
     let remedy = "give --broker mqtts://HOST:PORT with --broker.ca, --broker.cert and --broker.key";
     let identity = match (&args.broker_ca, &args.broker_cert, &args.broker_key) {
@@ -197,7 +213,7 @@ fn link(args: &BrokerArgs, name: &str) -> Result<LinkSettings, Fatal> {
 }
 
 fn client(args: &AskArgs) -> Result<ChainClient, Fatal> {
-    let remedy = "check --rpc, --rpc.ca, --rpc.user and --rpc.password";
+    let remedy = "check --rpc.url, --rpc.ca, --rpc.user and --rpc.password";
     let login = match (&args.rpc_user, &args.rpc_password) {
         (Some(user), Some(file)) => Some((user.clone(), read_secret(file)?)),
         _ => None,
@@ -234,7 +250,7 @@ async fn check_chain(client: &ChainClient, expected: u64, may_be_absent: bool) -
                 return Err(Fatal::config(cause, "ask another node, or correct --chain-id"));
             }
             Err(error) if !error.is_passing() => {
-                return Err(Fatal::config(error, "check --rpc and the login; the gate must allow eth_chainId"));
+                return Err(Fatal::config(error, "check --rpc.url and the login; the gate must allow eth_chainId"));
             }
             Err(error) => tracing::warn!(%error, "the node does not answer"),
         }

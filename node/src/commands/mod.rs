@@ -3,6 +3,7 @@
 pub mod account;
 pub mod code;
 pub mod device;
+pub mod device_registry;
 pub mod genesis;
 pub mod proxy;
 pub mod removedb;

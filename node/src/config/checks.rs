@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cli::device_registry::MqttArgs;
 use crate::cli::flags::{AccountArgs, ChainArgs, DataArgs, KeyArgs, LogArgs, NetworkArgs, NodeArgs, StorageArgs};
 use crate::cli::legacy::Warning;
 use crate::cli::serving_flags::{GasPriceArgs, HttpArgs, IpcArgs, RpcArgs, WsArgs};
@@ -13,8 +14,8 @@ use crate::exit::Fatal;
 use super::values::{GcMode, List, Span, SyncMode, Wei};
 use super::{
     APIS, AccountsConfig, ChainConfig, ChainFileChoice, DataConfig, DevConfig, FULL_HISTORY_BLOCKS, GasPriceConfig,
-    HttpConfig, IPC_FILE, IpcConfig, JOURNAL_FILE, LogConfig, MinerConfig, NetworkConfig, NodeConfig, PoolConfig,
-    RpcLimits, WsConfig,
+    HTTPS_PORT, HttpConfig, IPC_FILE, IpcConfig, JOURNAL_FILE, LogConfig, MinerConfig, MqttConfig, NetworkConfig,
+    NodeConfig, PoolConfig, RpcLimits, WsConfig,
 };
 
 /// Where paths that nobody gave lie.
@@ -42,6 +43,7 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
         ws: build_ws(args.ws, is_dev, http.port, &mut warnings),
         http,
         ipc: build_ipc(args.ipc, &data.dir),
+        mqtt: build_mqtt(args.mqtt),
         rpc: build_rpc(args.rpc),
         gas_price: build_gas_price(args.gas_price),
         accounts: build_accounts(args.keys, args.accounts, &data.dir, is_dev),
@@ -188,6 +190,16 @@ fn build_ipc(args: IpcArgs, datadir: &Path) -> IpcConfig {
             Some(name) if !name.as_os_str().is_empty() => datadir.join(name),
             _ => datadir.join(IPC_FILE),
         },
+    }
+}
+
+fn build_mqtt(args: MqttArgs) -> MqttConfig {
+    let defaults = MqttConfig::default();
+    MqttConfig {
+        enabled: args.mqtt.unwrap_or(defaults.enabled),
+        host: args.mqtt_addr.unwrap_or(defaults.host),
+        port: args.mqtt_port.unwrap_or(defaults.port),
+        https_port: args.mqtt_https.unwrap_or(true).then(|| args.mqtt_httpsport.unwrap_or(HTTPS_PORT)),
     }
 }
 

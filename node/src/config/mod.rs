@@ -36,6 +36,7 @@ pub struct NodeConfig {
     pub http: HttpConfig,
     pub ws: WsConfig,
     pub ipc: IpcConfig,
+    pub mqtt: MqttConfig,
     pub rpc: RpcLimits,
     pub gas_price: GasPriceConfig,
     pub accounts: AccountsConfig,
@@ -65,6 +66,11 @@ impl DataConfig {
     /// Returns the directory of the database.
     pub fn database_dir(&self) -> PathBuf {
         self.dir.join("chaindata")
+    }
+
+    /// Returns the directory of the devices: their certificate authority, registry and shadows.
+    pub fn devices_dir(&self) -> PathBuf {
+        self.dir.join("devices")
     }
 
     /// Returns where `init` keeps the chain file that the chain was started with.
@@ -198,6 +204,28 @@ impl Default for IpcConfig {
         Self { enabled: true, path: PathBuf::from(IPC_FILE) }
     }
 }
+
+/// MQTT and shadows for devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MqttConfig {
+    /// Whether they are served.
+    pub enabled: bool,
+    /// The host to listen on, an address or a name.
+    pub host: String,
+    /// The port for MQTT over TLS; 0 takes a free one.
+    pub port: u16,
+    /// The port for the shadows over HTTPS, where they are served there; 0 takes a free one.
+    pub https_port: Option<u16>,
+}
+
+impl Default for MqttConfig {
+    fn default() -> Self {
+        Self { enabled: false, host: "localhost".into(), port: 8883, https_port: Some(HTTPS_PORT) }
+    }
+}
+
+/// The port for the shadows over HTTPS, as AWS IoT's.
+pub(crate) const HTTPS_PORT: u16 = 8443;
 
 /// The name of the local socket in the data directory.
 pub(crate) const IPC_FILE: &str = "drawbridge.ipc";

@@ -91,6 +91,7 @@ fn data_settings(config: &NodeConfig) -> Vec<Setting> {
 
 fn serving_settings(config: &NodeConfig) -> Vec<Setting> {
     let (http, ws, ipc, rpc, gas_price) = (&config.http, &config.ws, &config.ipc, &config.rpc, &config.gas_price);
+    let mqtt = &config.mqtt;
     vec![
         ("http", switch(http.enabled)),
         ("http.addr", text(&http.host)),
@@ -103,6 +104,11 @@ fn serving_settings(config: &NodeConfig) -> Vec<Setting> {
         ("ws.port", number(ws.port)),
         ("ws.api", list(&ws.apis)),
         ("ws.origins", list(&ws.origins)),
+        ("mqtt", switch(mqtt.enabled)),
+        ("mqtt.addr", text(&mqtt.host)),
+        ("mqtt.port", number(mqtt.port)),
+        ("mqtt.https", switch(mqtt.https_port.is_some())),
+        ("mqtt.httpsport", mqtt.https_port.and_then(number)),
         ("ipcdisable", switch(!ipc.enabled)),
         ("ipcpath", in_datadir(config, &ipc.path)),
         ("rpc.gascap", number(rpc.gas_cap.map_or(0, std::num::NonZeroU64::get))),

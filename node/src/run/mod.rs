@@ -3,6 +3,7 @@
 mod backup;
 mod blocks;
 mod database;
+mod devices;
 mod ledger;
 mod serve;
 mod signer;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 pub use backup::backup;
 pub use blocks::{export, import};
 pub use database::db;
+pub use devices::device_serve;
 pub(crate) use ledger::storage_error as storage_failure;
 pub use ledger::{ForeignSeals, init};
 pub use serve::node;

@@ -71,6 +71,7 @@ async fn serve_until_stopped(
     let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
     let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
+    let broker = super::devices::start_broker(config).await?;
     let rpc = start_rpc(config, opened, keystore, miner).await?;
     announce(config, opened, &rpc)?;
     let mut sync = tokio::time::interval(SYNC_EVERY);
@@ -104,6 +105,9 @@ async fn serve_until_stopped(
     };
     info!("stopping");
     rpc.stop().await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
     ended
 }
 

@@ -1,11 +1,13 @@
 //! How RocksDB is set up.
 
-use crate::Table;
+use crate::{Table, TableSet};
 use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
 
 /// Says how a database is opened. The default fits a node of 150 MB resident memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
+    /// The tables that the database has.
+    pub tables: TableSet,
     /// Bytes of the block cache that all tables share, indexes and filters included.
     pub cache_bytes: usize,
     /// Bytes that all write buffers take together before they are flushed to table files.
@@ -21,7 +23,14 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, write_buffer_bytes: 32 << 20, create: true, read_only: false, accept_loss: false }
+        Self {
+            tables: TableSet::Chain,
+            cache_bytes: 32 << 20,
+            write_buffer_bytes: 32 << 20,
+            create: true,
+            read_only: false,
+            accept_loss: false,
+        }
     }
 }
 
@@ -85,7 +94,8 @@ impl Tuning {
 
     /// Returns the options of the column family `name`.
     pub(super) fn family(&self, name: &str) -> Options {
-        let access = Table::ALL.iter().find(|table| table.name() == name).map_or(Access::Bulk, |table| access(*table));
+        let known = Table::ALL.iter().chain(&Table::DEVICES).find(|table| table.name() == name);
+        let access = known.map_or(Access::Bulk, |table| access(*table));
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&self.cache);
         blocks.set_block_size(if access == Access::Bulk { BULK_BLOCK_BYTES } else { ROW_BLOCK_BYTES });
@@ -150,6 +160,10 @@ fn access(table: Table) -> Access {
         | Table::Transactions
         | Table::Invalid
         | Table::AccountHistory
-        | Table::SlotHistory => Access::Rows,
+        | Table::SlotHistory
+        | Table::Shadows
+        | Table::Sessions
+        | Table::Queued
+        | Table::Retained => Access::Rows,
     }
 }

@@ -52,8 +52,10 @@ fn a_job_goes_from_desire_to_a_fact_on_the_chain() {
     assert_eq!(action(&device, NOW_MS), None, "the device has the word");
     device.see(shadow(3, announced, reports(1, Position::Open)));
     assert_eq!(action(&device, NOW_MS), Some(Action::Clear));
+    device.learn(id(1), Action::Clear, &Outcome::Done, NOW_MS);
+    assert_eq!(action(&device, NOW_MS), None);
     device.see(shadow(4, LockState::default(), reports(1, Position::Open)));
-    assert_eq!(action(&device, NOW_MS), Some(Action::Record));
+    assert_eq!(action(&device, NOW_MS + 200), Some(Action::Record));
     device.learn(id(1), Action::Record, &Outcome::Done, NOW_MS);
     assert_eq!(action(&device, NOW_MS), None);
     assert_eq!(action(&device, NOW_MS + 40), Some(Action::Record), "until it is settled");

@@ -1,0 +1,195 @@
+// The running parts of the order experiment, each a process of its own in one temporary folder: node and broker, nginx, bridge, device.
+
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const startMsMax = 60_000;
+const program = process.env.DRAWBRIDGE_BIN;
+
+export const freePort = () =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Waits until something listens on a port, or fails with the process that should.
+async function listens(port, part) {
+  for (const end = Date.now() + startMsMax; Date.now() < end; await pause(10)) {
+    if (part.child.exitCode !== null) throw new Error(`${part.name} ended with ${part.child.exitCode}:\n${part.tail()}`);
+    const socket = connect(port, "127.0.0.1");
+    const open = await Promise.race([once(socket, "connect").then(() => true), once(socket, "error").then(() => false)]).catch(() => false);
+    socket.destroy();
+    if (open) return;
+  }
+  throw new Error(`${part.name} does not listen on ${port}:\n${part.tail()}`);
+}
+
+// A process, its lines, and who waits for them.
+class Part {
+  constructor(name, command, args, folder) {
+    this.name = name;
+    this.lines = [];
+    this.waiting = new Set();
+    const environment = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("DRAWBRIDGE_")));
+    environment.PATH += ":/usr/sbin";
+    this.child = spawn(command, args, { cwd: folder, env: environment, stdio: ["pipe", "pipe", "pipe"] });
+    const log = createWriteStream(join(folder, `${name}.log`));
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      createInterface({ input: stream }).on("line", (text) => {
+        const line = { at: performance.now(), text };
+        this.lines.push(line);
+        log.write(`${text}\n`);
+        for (const look of [...this.waiting]) look(line);
+      });
+    }
+    this.ended = once(this.child, "exit");
+  }
+
+  tail() {
+    return this.lines.slice(-20).map(({ text }) => text).join("\n");
+  }
+
+  // Resolves with the first line for which `matches` holds, of those that come and of those that came after the first `skipped`.
+  line(matches, what, { skipped = 0, ms = 30_000 } = {}) {
+    const found = this.lines.slice(skipped).find(({ text }) => matches(text));
+    if (found) return Promise.resolve(found);
+    return new Promise((resolve, reject) => {
+      const stop = (settle, value) => {
+        clearTimeout(timer);
+        this.waiting.delete(look);
+        settle(value);
+      };
+      const look = (line) => matches(line.text) && stop(resolve, line);
+      const timer = setTimeout(() => stop(reject, new Error(`${this.name}: no ${what} within ${ms} ms:\n${this.tail()}`)), ms);
+      this.waiting.add(look);
+    });
+  }
+
+  async stop(signal = "SIGTERM") {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    await this.ended;
+  }
+}
+
+export class Warehouse {
+  constructor() {
+    this.folder = mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), "drawbridge-orders."));
+    // Started by root, nginx reads the logins as another user.
+    chmodSync(this.folder, 0o755);
+    this.parts = [];
+    this.data = join(this.folder, "node");
+  }
+
+  run(...args) {
+    return execFileSync(program, args, { cwd: this.folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  }
+
+  begin(name, command, args) {
+    const part = new Part(name, command, args, this.folder);
+    this.parts.push(part);
+    return part;
+  }
+
+  // The authority of the warehouse, and a certificate for the device and for the bridge.
+  certificates() {
+    this.run("device", "ca", "init", "--datadir", this.data, "--hosts", "localhost,127.0.0.1");
+    for (const [name, ...more] of [["dock-1"], ["bridge", "--service"]]) {
+      this.run("device", "add", name, ...more, "--datadir", this.data, "--out", join(this.folder, name));
+    }
+    this.ca = join(this.data, "devices", "ca.pem");
+  }
+
+  // The node with its broker, on a development chain that mines a block every so often.
+  async node(period) {
+    [this.http, this.mqtt] = [await freePort(), await freePort()];
+    const node = ["--dev", "--dev.period", period, "--datadir", this.data, "--http.port", this.http, "--ipcdisable"];
+    const broker = ["--mqtt", "--mqtt.port", this.mqtt, "--mqtt.https=false"];
+    const part = this.begin("node", program, [...node, ...broker].map(String));
+    await listens(this.http, part);
+    await listens(this.mqtt, part);
+    this.url = `http://127.0.0.1:${this.http}`;
+    return part;
+  }
+
+  // nginx before the node, and before a second one that is not there, so that failover is at work too.
+  async proxy() {
+    const folder = join(this.folder, "proxy");
+    mkdirSync(folder);
+    writeFileSync(join(this.folder, "dock-1.password"), "open sesame\n");
+    const hash = execFileSync("openssl", ["passwd", "-apr1", "open sesame"], { encoding: "utf8" }).trim();
+    writeFileSync(join(folder, "logins"), `dock-1:${hash}\n`);
+    this.https = await freePort();
+    const absent = await freePort();
+    const config = this.run(
+      ...["proxy", "nginx", "--listen", `127.0.0.1:${this.https}`, "--nodes", `127.0.0.1:${absent},127.0.0.1:${this.http}`],
+      ...["--certificate", join(this.data, "devices", "server.pem"), "--certificate-key", join(this.data, "devices", "server.key")],
+      ...["--logins", join(folder, "logins"), "--rate", "1000", "--burst", "1000", "--standalone", folder],
+    );
+    writeFileSync(join(folder, "nginx.conf"), config);
+    const part = this.begin("nginx", "nginx", ["-p", folder, "-e", join(folder, "error.log"), "-c", join(folder, "nginx.conf")]);
+    await listens(this.https, part);
+    return part;
+  }
+
+  broker(name) {
+    const file = (end) => join(this.folder, name, `${name}.${end}`);
+    const identity = ["--broker.ca", this.ca, "--broker.cert", file("pem"), "--broker.key", file("key")];
+    return ["--broker", `mqtts://localhost:${this.mqtt}`, ...identity];
+  }
+
+  async bridge(registry, account, settled) {
+    const part = this.begin("bridge", program, [
+      ...["device", "bridge", ...this.broker("bridge"), "--rpc.url", this.url, "--chain-id", "1337", "--registry", registry],
+      ...["--settled", settled, "--account", account, "--account-of-node", "--things", "dock-1"],
+      ...["--outbox", join(this.folder, "outbox"), "--log.format", "json"],
+    ]);
+    await part.line((text) => text.includes("connected to the broker"), "connection");
+    return part;
+  }
+
+  async device(registry, settled, ...source) {
+    const part = this.begin("device", program, [
+      ...["device", "run", "--name", "dock-1", ...this.broker("dock-1"), "--chain-id", "1337", "--registry", registry],
+      ...["--rpc.url", `https://localhost:${this.https}/read`, "--rpc.ca", this.ca],
+      ...["--rpc.user", "dock-1", "--rpc.password", join(this.folder, "dock-1.password"), "--settled", settled],
+      ...["--actuator", `simulated:${this.lock}`, "--open-time", "100ms", "--journal", join(this.folder, "journal"), ...source],
+    ]);
+    return part;
+  }
+
+  get lock() {
+    return join(this.folder, "lock");
+  }
+
+  // What the lock did, as it noted itself: {position, job}.
+  movements() {
+    try {
+      const lines = readFileSync(this.lock, "utf8").trim().split("\n");
+      return lines.map((line) => line.split(" ")).map(([position, job]) => ({ position, job }));
+    } catch (error) {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    }
+  }
+
+  async stop() {
+    for (const part of this.parts.reverse()) await part.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+// Resident memory of a process, now and at its highest, in KiB.
+export function memory(part) {
+  const status = readFileSync(`/proc/${part.child.pid}/status`, "utf8");
+  const field = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)[1]);
+  return { now: field("VmRSS"), highest: field("VmHWM") };
+}
