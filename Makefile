@@ -19,14 +19,25 @@ SEED ?= 1
 SAMPLE ?= 16
 ARGS ?=
 
+# bash counts its own SECONDS; only what make was given limits the cluster.
+ifeq ($(origin SECONDS),command line)
+CLUSTER_SECONDS := --seconds $(SECONDS)
+unexport SECONDS
+endif
+CLUSTER_DIR ?= cluster
+
 .PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders devices conformance conformance-sample bench help
-.PHONY: faults crash power disk-full io-errors corrupt differential
+.PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: build ## starts the dev chain (ARGS="--datadir DIR --http.port N" and more)
 	exec $(BIN) --dev $(ARGS)
+
+cluster: build ## four miners and a node for JSON-RPC on this machine, and a live table (SECONDS=n ends them)
+	@[ -d "$(CLUSTER_DIR)" ] || $(BIN) network new --nodes 4 --out "$(CLUSTER_DIR)" --lightkdf --miner-cpu 20
+	exec $(BIN) network run "$(CLUSTER_DIR)" $(CLUSTER_SECONDS)
 
 build: setup
 	cargo build $(CARGO_FLAGS)
@@ -42,7 +53,7 @@ setup-all:
 	@scripts/setup.sh all
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts clients orders devices faults differential ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts clients orders devices faults differential partitions ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -92,6 +103,10 @@ conformance: build-all ## published test vectors, all of them, through the ledge
 
 conformance-sample: build-all
 	$(TARGET)/release/conformance --sample $(SAMPLE)
+
+partitions: build-all ## five nodes in network namespaces: partitions, loss, slow links, kills (N, SEED)
+	$(TARGET)/release/partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
+
 
 bench: build-all ## all measurements; figures and commands stand in bench/README.md
 	scripts/bench.sh

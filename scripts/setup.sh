@@ -28,6 +28,9 @@ if [ "${1:-}" = all ]; then
   need nginx-light sh -c 'command -v nginx || [ -x /usr/sbin/nginx ]'
   need openssl command -v openssl
   need python3 command -v python3
+  # For the test network in namespaces, which is skipped where they cannot be made.
+  need iproute2 command -v ip
+  need nftables command -v nft
   need python3-venv python3 -c 'import venv, ensurepip'
 fi
 

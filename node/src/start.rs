@@ -10,7 +10,9 @@ use crate::cli::device_registry::DeviceCommand;
 use crate::cli::legacy::{Warning, translate};
 use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, Typed, parse};
 use crate::commands::removedb::Consent;
-use crate::commands::{account, code, device, device_registry, genesis, proxy, removedb, say, version};
+use crate::commands::{
+    account, bootnode, code, device, device_registry, doctor, genesis, network, proxy, removedb, say, version,
+};
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
 use crate::exit::{Fatal, report};
@@ -90,6 +92,13 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         }
         Command::Code(command) => code::run(&command, &loaded.config.accounts, &mut io::stdout()),
         Command::Proxy(command) => proxy::run(&command, &mut io::stdout()),
+        Command::Doctor(_) => doctor::run(&loaded.config, &mut io::stdout()),
+        Command::Network(command) => network::run(&command, &mut io::stdout()),
+        Command::Join(args) => {
+            let config = network::prepare(&args.ticket, loaded.config, &mut io::stdout())?;
+            if args.prepare { Ok(()) } else { run::node(config) }
+        }
+        Command::Bootnode(args) => bootnode::run(&args, &loaded.config.network, &mut io::stdout()),
         Command::Version => version::print(&mut io::stdout()),
     }
 }
@@ -102,7 +111,9 @@ fn runs_long(command: &Command) -> bool {
         | Command::Export { .. }
         | Command::Import { .. }
         | Command::Db(_)
-        | Command::Backup(_) => true,
+        | Command::Backup(_)
+        | Command::Bootnode(_)
+        | Command::Join(_) => true,
         Command::Device(command) => matches!(**command, DeviceCommand::Serve { .. } | DeviceCommand::Gate(_)),
         Command::Account(_)
         | Command::Code(_)
@@ -111,6 +122,8 @@ fn runs_long(command: &Command) -> bool {
         | Command::Dumpgenesis(_)
         | Command::Dumpconfig(_)
         | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Network(_)
         | Command::Removedb { .. }
         | Command::Version => false,
     }

@@ -4,6 +4,7 @@
 //! (`dispatch`). A method resolves its block once, reads a view of it, and never waits for the ledger's writer. Nothing here decides
 //! what is valid or canonical.
 
+mod admin;
 mod api;
 mod backup;
 mod block_id;
@@ -18,6 +19,7 @@ mod events;
 mod explain;
 mod filters;
 mod gate;
+pub mod health;
 mod http;
 mod ipc;
 mod message;
@@ -25,8 +27,10 @@ mod methods;
 mod miner;
 mod net;
 mod objects;
+mod operation;
 mod ots;
 mod params;
+mod perm;
 mod personal;
 mod recent;
 mod revert;
@@ -40,6 +44,10 @@ mod txpool;
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
 pub use gate::{Gate, GateError};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
+pub use operation::{
+    Alone, ChainFiles, Criterion, Health, NetworkControl, NetworkStatus, NodeIdentity, Operation, PeerChain,
+    PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
+};
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};
 pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError};

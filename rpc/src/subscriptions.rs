@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::Log;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::admin;
 use crate::api::{Api, reply};
 use crate::cursor::{Cursor, Feed};
 use crate::errors::{METHOD_NOT_FOUND, RpcError};
@@ -27,6 +29,8 @@ use crate::session::{Session, Transport};
 
 /// How many transactions a subscription to receipts may name.
 const RECEIPT_HASHES_MAX: usize = 1024;
+/// How often it is looked whether the node is behind.
+const SYNC_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a client asks to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ enum Kind {
     Receipts(Vec<B256>),
     /// Reorganisations: what left, what came, and which transactions went back to the pool.
     Reorganisations,
-    /// Changes between being behind and not, of which a node without peers has none.
+    /// Changes between being behind and not.
     Syncing,
 }
 
@@ -58,7 +62,44 @@ pub(crate) fn methods(api: Arc<Api>) -> Methods {
             }
         })
         .expect("the module holds nothing else");
+    module
+        .register_subscription_raw(
+            "admin_subscribe",
+            "admin_subscription",
+            "admin_unsubscribe",
+            |params, sink, api, _| match read_admin_kind(params.as_str()) {
+                Ok(()) => drop(tokio::spawn(serve_peer_events(api, sink))),
+                Err(error) => drop(tokio::spawn(sink.reject(error))),
+            },
+        )
+        .expect("the names are others");
     module.into()
+}
+
+/// Reads what `admin_subscribe` is asked for, of which there is one kind.
+fn read_admin_kind(params: Option<&str>) -> Result<(), RpcError> {
+    let params: Option<&RawValue> =
+        params.map(serde_json::from_str).transpose().map_err(|_| RpcError::non_array_arguments())?;
+    let session = Session::new(Transport::WebSocket, []);
+    let kind = Call::new(params, 1, &session)?.required::<String>()?;
+    if kind == "peerEvents" { Ok(()) } else { Err(unknown_kind(&kind, "admin")) }
+}
+
+fn unknown_kind(kind: &str, namespace: &str) -> RpcError {
+    let shown: String = kind.chars().take(50).collect();
+    RpcError::new(METHOD_NOT_FOUND, format!("no \"{shown}\" subscription in {namespace} namespace"))
+}
+
+/// A node without a network has no peers that come or go; the subscription stays silent.
+async fn serve_peer_events(api: Arc<Api>, sink: PendingSubscriptionSink) {
+    match api.services.operation.network.changes() {
+        Some(changes) => push(sink, changes, |change| vec![admin::show_change(change)]).await,
+        None => {
+            if let Ok(sink) = sink.accept().await {
+                sink.closed().await;
+            }
+        }
+    }
 }
 
 fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
@@ -85,10 +126,7 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
         "reorg" => Kind::Reorganisations,
         "newPendingTransactions" => Kind::PendingTransactions(call.optional::<bool>()?.into()),
         "syncing" => Kind::Syncing,
-        other => {
-            let shown: String = other.chars().take(50).collect();
-            return Err(RpcError::new(METHOD_NOT_FOUND, format!("no \"{shown}\" subscription in eth namespace")));
-        }
+        other => return Err(unknown_kind(other, "eth")),
     })
 }
 
@@ -150,10 +188,29 @@ async fn serve(api: Arc<Api>, sink: PendingSubscriptionSink, kind: Kind) {
             push(sink, heads, |head| head.reorganisation.iter().map(|moved| reorganisation(head, moved)).collect())
                 .await;
         }
-        Kind::Syncing => {
-            if let Ok(sink) = sink.accept().await {
-                sink.closed().await;
-            }
+        Kind::Syncing => serve_syncing(&api, sink).await,
+    }
+}
+
+/// Pushes, as geth does, when the node falls behind (with how far) and when it has caught up (`false`).
+async fn serve_syncing(api: &Api, sink: PendingSubscriptionSink) {
+    let Ok(sink) = sink.accept().await else { return };
+    let mut was_behind = false;
+    let mut look = tokio::time::interval(SYNC_LOOK_EVERY);
+    loop {
+        tokio::select! {
+            () = sink.closed() => return,
+            _ = look.tick() => {}
+        }
+        let status = admin::show_sync(api);
+        let is_behind = status != serde_json::Value::Bool(false);
+        if is_behind == was_behind {
+            continue;
+        }
+        was_behind = is_behind;
+        let item = if is_behind { serde_json::json!({"syncing": true, "status": status}) } else { status };
+        if send(&sink, &item).await.is_err() {
+            return;
         }
     }
 }

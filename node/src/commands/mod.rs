@@ -1,10 +1,14 @@
 //! The commands that need no chain. Each writes what was asked for to the writer it is given: standard output.
 
 pub mod account;
+mod ask;
+pub mod bootnode;
 pub mod code;
 pub mod device;
 pub mod device_registry;
+pub mod doctor;
 pub mod genesis;
+pub mod network;
 pub mod proxy;
 pub mod removedb;
 pub mod version;

@@ -3,6 +3,7 @@
 
 mod checks;
 pub mod layers;
+mod network;
 pub mod print;
 pub mod values;
 
@@ -17,10 +18,24 @@ use values::{AccountRef, Color, Fsync, LogFormat, MinerOrder, SyncMode};
 pub use crate::accounts::DEV_MNEMONIC;
 pub use checks::build;
 pub use layers::{Loaded, Origin, load};
+pub use network::{MetricsConfig, NetworkConfig};
 
 /// The namespaces of JSON-RPC that this program serves.
-pub const APIS: [&str; 13] = [
-    "eth", "net", "web3", "drawbridge", "txpool", "admin", "miner", "personal", "debug", "trace", "ots", "erigon", "rpc",
+pub const APIS: [&str; 14] = [
+    "eth",
+    "net",
+    "web3",
+    "drawbridge",
+    "txpool",
+    "admin",
+    "perm",
+    "miner",
+    "personal",
+    "debug",
+    "trace",
+    "ots",
+    "erigon",
+    "rpc",
 ];
 
 /// How many blocks of state history `--gcmode full` keeps.
@@ -44,6 +59,7 @@ pub struct NodeConfig {
     pub pool: PoolConfig,
     /// The development chain, where it runs.
     pub dev: Option<DevConfig>,
+    pub metrics: MetricsConfig,
     pub log: LogConfig,
 }
 
@@ -98,7 +114,7 @@ pub struct ChainConfig {
     pub file: ChainFileChoice,
     /// The network id; none: the chain id.
     pub network_id: Option<u64>,
-    /// How the node catches up. Always by executing every block; other modes are accepted with a warning.
+    /// How the node catches up: by executing every block, or from a snapshot of the state.
     pub sync_mode: SyncMode,
 }
 
@@ -112,27 +128,6 @@ pub enum ChainFileChoice {
     Dev,
     /// This file; the data directory must be empty or hold the same chain.
     File(PathBuf),
-}
-
-/// How the node meets others.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NetworkConfig {
-    /// The port for other nodes.
-    pub port: u16,
-    /// Whether to look for other nodes.
-    pub discover: bool,
-    /// The most peers at a time.
-    pub peers_max: u32,
-    /// Nodes to ask for others.
-    pub bootnodes: Vec<String>,
-    /// A name that the node adds to its version.
-    pub identity: Option<String>,
-}
-
-impl Default for NetworkConfig {
-    fn default() -> Self {
-        Self { port: 30303, discover: true, peers_max: 50, bootnodes: Vec::new(), identity: None }
-    }
 }
 
 /// JSON-RPC over HTTP.

@@ -5,6 +5,8 @@ mod blocks;
 mod database;
 mod devices;
 mod ledger;
+mod network;
+mod operation;
 mod serve;
 mod signer;
 
@@ -16,6 +18,7 @@ pub use database::db;
 pub use devices::device_serve;
 pub(crate) use ledger::storage_error as storage_failure;
 pub use ledger::{ForeignSeals, init};
+pub(crate) use network::{key_error, start_error};
 pub use serve::node;
 
 /// Which blocks `export` writes, and where.
@@ -58,4 +61,10 @@ pub enum BackupAction {
 /// Returns the clock: seconds since 1970.
 pub fn now_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Returns the clock: milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }

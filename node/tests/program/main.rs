@@ -4,11 +4,14 @@
 
 mod backup;
 mod blocks;
+mod cluster;
 mod database;
 mod doors;
 mod exit_codes;
 mod legacy;
 mod mining;
+mod network;
 mod restart;
 mod stopping;
 mod support;
+mod watched;
