@@ -127,7 +127,7 @@ impl Recorded {
         let begun = Instant::now();
         for block in &self.blocks {
             let header = &block.header;
-            let fork = self.genesis.spec.fork_at(header.number, header.timestamp);
+            let fork = self.genesis.spec.fork_of(header);
             let mut evm = environment::evm(&self.genesis.spec, fork, header, &mut database);
             let mut gas_used = 0u64;
             for transaction in &block.transactions {
@@ -159,7 +159,7 @@ impl Recorded {
         let mut stage = Stage::new(store.snapshot());
         let begun = Instant::now();
         let reader: &dyn Reader = &stage;
-        let executed = execute_block(&self.genesis.spec, &block.header, &block.transactions, &reader, reader)?;
+        let executed = execute_block(&self.genesis.spec, block, &reader, reader)?;
         let begun = steps.execute.add(begun);
         let root = receipts_root(&executed.receipts);
         let bloom = logs_bloom(&executed.receipts);

@@ -85,6 +85,7 @@ pub(crate) fn build(
     pool: &Pool,
     request: &BuildRequest,
 ) -> Result<(Candidate, Vec<Address>), ImportError> {
+    is_made_here(view)?;
     let mut header = unexecuted_header(view, request)?;
     let mut stage = Stage::new(view.snapshot.clone());
     let best = pool.best(request.order, header.base_fee_per_gas, request.min_tip_wei);
@@ -144,6 +145,21 @@ fn fill(
     Ok((executor.finish()?, taken, failed))
 }
 
+/// Tells whether the chain file gives the next block to Drawbridge.
+fn is_made_here(view: &ChainView) -> Result<(), ImportError> {
+    let number = view.head.number.saturating_add(1);
+    if view.spec.is_sealed_here(number) {
+        return Ok(());
+    }
+    let why = match view.spec.last_unsealed() {
+        Some(last) => {
+            format!("Drawbridge seals from block {} on (config.pow.fromBlock); import those before", last + 1)
+        }
+        None => "this chain is imported only; name the first block to seal here in config.pow.fromBlock".to_owned(),
+    };
+    Err(ImportError::MadeElsewhere { number, why })
+}
+
 /// Makes all of a header that is known before execution.
 fn unexecuted_header(view: &ChainView, request: &BuildRequest) -> Result<Header, ImportError> {
     let (parent, spec): (&SealedHeader, &ChainSpec) = (&view.head, &view.spec);
@@ -156,7 +172,7 @@ fn unexecuted_header(view: &ChainView, request: &BuildRequest) -> Result<Header,
         parent_hash: parent.hash(),
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: request.beneficiary,
-        difficulty: difficulty::next_difficulty(&spec.pow, parent, grandparent),
+        difficulty: difficulty::next_sealed_difficulty(spec, parent, grandparent),
         number,
         gas_limit: fees::next_gas_limit(spec, parent, request.gas_limit, timestamp),
         timestamp,

@@ -4,9 +4,10 @@
 //! such a file, and it could not be imported without.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use alloy_rlp::Encodable;
-use consensus::{Block, RecoveredBlock, TransactionError, Witness, block};
+use consensus::{Block, ChainSpec, RecoveredBlock, TransactionError, Witness, block};
 use crossbeam_channel::bounded;
 
 use crate::handle::LedgerHandle;
@@ -111,9 +112,10 @@ pub fn import(
     mut progress: impl FnMut(&ImportReport),
 ) -> Result<ImportReport, FileError> {
     let (sender, receiver) = bounded(READ_AHEAD);
+    let spec = ledger.view().spec().clone();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let mut items = Items { input, item: 0, offset: 0, peeked: None };
+            let mut items = Items { spec, input, item: 0, offset: 0, peeked: None };
             // The importer hangs up at its first error; reading on would serve nobody.
             while let Some(block) = items.next_block().transpose() {
                 let failed = block.is_err();
@@ -148,6 +150,7 @@ pub fn import(
 
 /// Cuts a stream into RLP items.
 struct Items<R> {
+    spec: Arc<ChainSpec>,
     input: R,
     item: u64,
     offset: u64,
@@ -162,7 +165,7 @@ impl<R: Read> Items<R> {
         let block: Block = block::decode_block(&bytes).map_err(|error| self.malformed(error.to_string()))?;
         let witness = self.next_witness()?;
         let recover = |error: TransactionError| self.malformed(error.to_string());
-        Ok(Some((RecoveredBlock::recover(block, witness).map_err(recover)?, self.offset)))
+        Ok(Some((RecoveredBlock::recover_by(&self.spec, block, witness).map_err(recover)?, self.offset)))
     }
 
     fn next_witness(&mut self) -> Result<Option<Witness>, FileError> {

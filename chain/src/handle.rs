@@ -90,7 +90,8 @@ impl Ledger {
             store: store.clone(),
             thread: Mutex::new(None),
         });
-        let writer = Writer { store, config, cache, view };
+        let ethash = config.ethash.clone();
+        let writer = Writer { store, config, cache, view, ethash };
         let for_thread = shared.clone();
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())

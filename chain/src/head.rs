@@ -24,7 +24,7 @@ impl PoolHead {
             timestamp: head.timestamp,
             base_fee: fees::next_base_fee(spec, head, head.timestamp),
             gas_limit: head.gas_limit,
-            fork: spec.fork_at(next, head.timestamp),
+            fork: spec.fork_by(next, head.timestamp, head.difficulty),
             chain_id: spec.chain_id,
             contract_size_limit: spec.contract_size_limit,
         };

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+use consensus::ethash::LightCaches;
+use consensus::ethereum::ommers::{ANCESTORS, Ancestor};
 use consensus::{ChainSpec, Header, RecoveredBlock, SealedHeader, ValidationError, fork_choice, validation};
 use evm_runtime::execute::execute_block;
 use evm_runtime::receipt::{encode_receipts, logs_bloom, receipts_root};
-use evm_runtime::{ExecutionError, Receipt, StateError, state};
+use evm_runtime::requests::requests_hash;
+use evm_runtime::{ExecutedBlock, ExecutionError, Receipt, StateError, state};
 use storage::{Reader, RowCache, Snapshot, Stage, StorageError, Store, Table, Write};
 
 use crate::build::Candidate;
@@ -35,6 +38,14 @@ pub enum ImportError {
         ancestor: u64,
         /// The finalized block's number.
         finalized: u64,
+    },
+    /// The next block is not made here: the chain file gives it to other clients.
+    #[error("block {number} is not made here: {why}")]
+    MadeElsewhere {
+        /// The next block's number.
+        number: u64,
+        /// What the chain file says, and what to do.
+        why: String,
     },
     /// Our own store failed: stop.
     #[error(transparent)]
@@ -128,6 +139,8 @@ pub(crate) struct Writer {
     pub(crate) config: LedgerConfig,
     pub(crate) cache: Arc<RowCache>,
     pub(crate) view: Arc<ChainView>,
+    /// What verifying foreign seals needs.
+    pub(crate) ethash: LightCaches,
 }
 
 impl Writer {
@@ -145,7 +158,7 @@ impl Writer {
         if block.header.parent_hash == self.view.head.hash() {
             return self.extend(snapshot, block, total_difficulty);
         }
-        if fork_choice::replaces(total_difficulty, self.view.head_td) {
+        if fork_choice::takes_head(&self.view.spec, &block.header, total_difficulty, self.view.head_td) {
             return self.reorganise(snapshot, block, total_difficulty);
         }
         let mut stage = Stage::new(snapshot);
@@ -190,7 +203,13 @@ impl Writer {
         let parent = SealedHeader::with_known_hash(record.header.clone(), parent_hash);
         let grandparent = grandparent_timestamp(reader, &parent)?;
         validation::validate_header_against_parent(spec, &block.header, &parent, grandparent)?;
+        validation::validate_terminal_difficulty(spec, &block.header, record.total_difficulty)?;
         validation::validate_body(spec, &block.header, &block.to_block().body, parent.timestamp)?;
+        if !block.ommers.is_empty() {
+            let ancestors = ancestors(reader, &block.header)?;
+            validation::validate_ommers(spec, block, &ancestors, &self.ethash)?;
+        }
+        validation::validate_foreign_seal(spec, &block.header, &self.ethash)?;
         Ok(record)
     }
 
@@ -333,6 +352,20 @@ pub(crate) fn grandparent_timestamp(reader: &dyn Reader, parent: &SealedHeader) 
     Ok(HeaderRecord::read(reader, number, parent.parent_hash)?.map(|record| record.header.timestamp))
 }
 
+/// Reads the ancestors that decide which ommers a block may name, its parent first.
+fn ancestors(reader: &dyn Reader, header: &Header) -> Result<Vec<Ancestor>, StorageError> {
+    let mut ancestors = Vec::with_capacity(ANCESTORS);
+    let (mut number, mut hash) = (header.number, header.parent_hash);
+    while ancestors.len() < ANCESTORS && number > 0 {
+        number -= 1;
+        let Some(block) = read_block(reader, number, hash)? else { break };
+        let ommers = block.ommers.iter().map(Header::hash_slow).collect();
+        hash = block.header.parent_hash;
+        ancestors.push(Ancestor { header: block.header, ommers });
+    }
+    Ok(ancestors)
+}
+
 /// Executes a block on the stage's head, compares the outcome with its header, and makes it the stage's head.
 fn connect(
     spec: &ChainSpec,
@@ -341,14 +374,9 @@ fn connect(
     total_difficulty: alloy_primitives::U256,
 ) -> Result<(), ImportError> {
     let reader: &dyn Reader = stage;
-    let executed = execute_block(spec, &block.header, &block.transactions, &reader, reader)?;
-    if !executed.requests.is_empty() {
-        return Err(ImportError::Invalid("a proof-of-work block has no requests to a consensus layer".to_owned()));
-    }
-    let (compared, applied) = rayon::join(
-        || compare(&block.header, executed.gas_used, &executed.receipts),
-        || state::compute(reader, &executed.changes),
-    );
+    let executed = execute_block(spec, block, &reader, reader)?;
+    let (compared, applied) =
+        rayon::join(|| compare(&block.header, &executed), || state::compute(reader, &executed.changes));
     compared?;
     let applied = applied?;
     if applied.root != block.header.state_root {
@@ -360,12 +388,18 @@ fn connect(
     Ok(())
 }
 
-fn compare(header: &Header, gas_used: u64, receipts: &[Receipt]) -> Result<(), ImportError> {
+fn compare(header: &Header, executed: &ExecutedBlock) -> Result<(), ImportError> {
+    let ExecutedBlock { gas_used, receipts, requests, .. } = executed;
     let differs = |what: &str, expected: &dyn std::fmt::Display, actual: &dyn std::fmt::Display| {
         Err(ImportError::Invalid(format!("{what}: header says {expected}, execution gives {actual}")))
     };
-    if gas_used != header.gas_used {
-        return differs("gas used", &header.gas_used, &gas_used);
+    if *gas_used != header.gas_used {
+        return differs("gas used", &header.gas_used, gas_used);
+    }
+    // Before Prague there are none. A header that Drawbridge seals says so of all its blocks.
+    let hash = requests_hash(requests);
+    if header.requests_hash.is_some_and(|expected| expected != hash) {
+        return differs("requests hash", &header.requests_hash.unwrap_or_default(), &hash);
     }
     let root = receipts_root(receipts);
     if root != header.receipts_root {

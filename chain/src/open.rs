@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+use consensus::ethash::LightCaches;
 use consensus::{Genesis, RecoveredBlock, SealedHeader};
 use evm_runtime::receipt::encode_receipts;
 use evm_runtime::{StateError, state};
@@ -26,6 +27,8 @@ pub struct LedgerConfig {
     pub state_cache_bytes: usize,
     /// The transaction pool's knobs.
     pub pool: PoolConfig,
+    /// What verifying Ethash seals needs; ledgers that are given clones of one compute it once.
+    pub ethash: LightCaches,
 }
 
 impl Default for LedgerConfig {
@@ -35,6 +38,7 @@ impl Default for LedgerConfig {
             history: None,
             state_cache_bytes: 32 << 20,
             pool: PoolConfig::default(),
+            ethash: LightCaches::default(),
         }
     }
 }

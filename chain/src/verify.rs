@@ -2,6 +2,7 @@
 
 use alloy_consensus::proofs;
 use alloy_primitives::B256;
+use consensus::block;
 use evm_runtime::receipt::{decode_receipts, receipts_root};
 use evm_runtime::state::{self, StateCheck};
 use storage::{Durability, Reader, Stage, StorageError, Store, Table};
@@ -91,6 +92,13 @@ fn check_block(
     let body = block.to_block().body;
     if proofs::calculate_transaction_root(&body.transactions) != header.transactions_root {
         check.problems.push(format!("block {number}: transactions root"));
+    }
+    if block::ommers_hash(&body.ommers) != header.ommers_hash {
+        check.problems.push(format!("block {number}: ommers hash"));
+    }
+    let withdrawals = body.withdrawals.as_ref().map(|list| proofs::calculate_withdrawals_root(list.as_slice()));
+    if withdrawals != header.withdrawals_root {
+        check.problems.push(format!("block {number}: withdrawals root"));
     }
     check_receipts(reader, number, hash, header, check)?;
     for (index, tx) in block.transactions.iter().enumerate() {

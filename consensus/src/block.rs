@@ -8,6 +8,7 @@ use alloy_rlp::{Decodable, Encodable};
 
 pub use alloy_consensus::Header;
 
+use crate::spec::{ChainSpec, Fork};
 use crate::transaction::{RecoveredTransaction, Transaction, TransactionError, recover_all};
 use crate::witness::Witness;
 
@@ -82,6 +83,22 @@ impl RecoveredBlock {
             withdrawals: block.body.withdrawals,
             witness,
         })
+    }
+
+    /// Recovers all senders of `block` by the rules of its fork, in parallel: before Homestead a signature's `s` may be in the upper
+    /// half (EIP-2).
+    ///
+    /// # Errors
+    /// As [`RecoveredBlock::recover`].
+    pub fn recover_by(spec: &ChainSpec, block: Block, witness: Option<Witness>) -> Result<Self, TransactionError> {
+        if spec.fork_of(&block.header) >= Fork::Homestead {
+            return Self::recover(block, witness);
+        }
+        let Block { header, mut body } = block;
+        let transactions = std::mem::take(&mut body.transactions).into_iter();
+        let mut recovered = Self::recover(Block { header, body }, witness)?;
+        recovered.transactions = transactions.map(RecoveredTransaction::recover_frontier).collect::<Result<_, _>>()?;
+        Ok(recovered)
     }
 
     /// Returns the block hash.

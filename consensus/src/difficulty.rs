@@ -10,7 +10,8 @@
 use alloy_primitives::{U256, U512};
 
 use crate::block::Header;
-use crate::spec::{DifficultyRule, EmptyBlocks, PowRules};
+use crate::ethereum::difficulty::ethash_difficulty;
+use crate::spec::{ChainSpec, DifficultyRule, EmptyBlocks, Era, PowRules};
 
 /// An interval counts for at most this many block times.
 pub const INTERVAL_CAP_BLOCKS: u64 = 60;
@@ -24,6 +25,35 @@ const ONE: u128 = 1 << FRACTION_BITS;
 const FRACTION_BITS: u32 = 62;
 /// log2(e) in the same fixed point.
 const LOG2_E: u128 = 6_653_256_548_922_161_245;
+
+/// Returns the difficulty that `header` must have after `parent`, by the rule of its era; of `header` only number, timestamp
+/// and difficulty (for the era) are read.
+pub fn expected(spec: &ChainSpec, header: &Header, parent: &Header, grandparent_timestamp: Option<u64>) -> U256 {
+    match (spec.era_of(header), &spec.ethereum) {
+        (Era::Merged, _) => U256::ZERO,
+        (Era::Ethash, Some(rules)) => {
+            rules.fixed_difficulty.unwrap_or_else(|| ethash_difficulty(spec.fork_of(header), header.timestamp, parent))
+        }
+        (Era::Ethash | Era::Drawbridge, _) => next_sealed_difficulty(spec, parent, grandparent_timestamp),
+    }
+}
+
+/// Returns the difficulty of the block after `parent` under Drawbridge's seal.
+///
+/// At a hand-over from Ethereum's rules it is what the chain file says, else the parent's within floor and ceiling; the block
+/// after that one keeps it, since the interval before the hand-over says nothing about the hash power after it.
+pub fn next_sealed_difficulty(spec: &ChainSpec, parent: &Header, grandparent_timestamp: Option<u64>) -> U256 {
+    let hand_over = spec.ethereum.as_ref().and_then(|rules| rules.hand_over);
+    let Some(hand_over) = hand_over.filter(|hand_over| parent.number <= hand_over.first) else {
+        return next_difficulty(&spec.pow, parent, grandparent_timestamp);
+    };
+    match (&spec.pow.difficulty, hand_over.start_difficulty) {
+        (DifficultyRule::Target { min, max, .. }, Some(start)) if parent.number < hand_over.first => {
+            start.min(*max).max(*min).max(U256::ONE)
+        }
+        _ => next_difficulty(&spec.pow, parent, None),
+    }
+}
 
 /// Returns the difficulty of the block after `parent`, whose own parent (absent for the genesis block) has
 /// `grandparent_timestamp` (seconds).

@@ -2,7 +2,19 @@
 
 use alloy_primitives::U256;
 
-use crate::spec::PowRules;
+use crate::block::Header;
+use crate::spec::{ChainSpec, Era, PowRules};
+
+/// Tells whether a valid block takes the head from another that it does not build on; `candidate` and `head` are the total
+/// difficulties up to and with each.
+///
+/// Work decides, as [`replaces`] says. Once the work of a foreign chain has ended, its consensus layer decided, which is not
+/// here: what comes last is taken for its choice.
+pub fn takes_head(spec: &ChainSpec, header: &Header, candidate: U256, head: U256) -> bool {
+    let foreign = spec.era_of(header) != Era::Drawbridge;
+    let work_has_ended = foreign && spec.ethereum.as_ref().is_some_and(|rules| rules.work_has_ended(candidate));
+    work_has_ended || replaces(candidate, head)
+}
 
 /// Tells whether a branch with `candidate` total difficulty replaces the head with `head`.
 ///
@@ -37,6 +49,24 @@ mod tests {
     fn equal_work_keeps_the_first_seen() {
         for (candidate, head, expected) in [(2, 1, true), (1, 1, false), (0, 1, false)] {
             assert_eq!(replaces(U256::from(candidate), U256::from(head)), expected, "{candidate} over {head}");
+        }
+    }
+
+    #[test]
+    fn past_the_merge_the_last_block_is_the_head() {
+        let spec =
+            crate::ethereum::test_network("ArrowGlacierToParisAtDiffC0000", crate::ethereum::EthashSeal::Trusted);
+        let (spec, terminal) = (spec.unwrap(), 0xC_0000);
+        for (difficulty, candidate, head, expected) in [
+            (131_072, terminal - 1, terminal - 1, false),
+            (131_072, terminal - 1, terminal - 2, true),
+            (131_072, terminal, terminal, true),
+            (0, terminal, terminal + 5, true),
+            (131_072, terminal - 1, terminal, false),
+        ] {
+            let header = Header { difficulty: U256::from(difficulty), ..Header::default() };
+            let takes = takes_head(&spec, &header, U256::from(candidate), U256::from(head));
+            assert_eq!(takes, expected, "{difficulty} {candidate} {head}");
         }
     }
 

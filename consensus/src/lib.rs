@@ -11,6 +11,8 @@
 pub mod block;
 pub mod crypto;
 pub mod difficulty;
+pub mod ethash;
+pub mod ethereum;
 pub mod fees;
 pub mod fork_choice;
 pub mod genesis;
@@ -20,12 +22,15 @@ pub mod spec;
 #[cfg(test)]
 mod test_chain;
 pub mod transaction;
+pub mod typed_data;
 pub mod validation;
 pub mod witness;
 
 pub use block::{Block, BlockBody, Header, RecoveredBlock, SealedHeader};
+pub use ethereum::EthereumRules;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisWarning};
-pub use spec::{ChainSpec, DifficultyRule, EmptyBlocks, FeeRules, Fork, PowRules};
+pub use spec::{ChainSpec, DifficultyRule, EmptyBlocks, Era, FeeRules, Fork, PowRules};
 pub use transaction::{RecoveredTransaction, Transaction, TransactionError};
+pub use typed_data::{TypedData, TypedDataError};
 pub use validation::ValidationError;
 pub use witness::Witness;

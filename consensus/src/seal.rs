@@ -16,6 +16,20 @@ pub enum SealError {
     /// A difficulty of zero has no target.
     #[error("difficulty is 0, the least is 1")]
     ZeroDifficulty,
+    /// The number is beyond every epoch that is verified.
+    #[error("seal: epoch {epoch} is beyond those of Ethash that are verified")]
+    Epoch {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The mix hash is not that of the work.
+    #[error("mix hash: the work gives {expected}, header says {actual}")]
+    MixHash {
+        /// What the work gives.
+        expected: B256,
+        /// What the header says.
+        actual: B256,
+    },
     /// The digest is above the target: too little work.
     #[error("seal: digest {digest} is above the target {target}")]
     Work {

@@ -4,6 +4,11 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};
 
+use crate::block::Header;
+use crate::ethereum::blobs::BlobParams;
+use crate::ethereum::{BlobSchedule, EthereumRules};
+use crate::genesis::{BLOCK_REWARD_DEFAULT, DIFFICULTY_MIN_DEFAULT, HALF_LIFE_BLOCKS_DEFAULT, TARGET_MS_DEFAULT};
+
 /// Names a set of Ethereum rules. Ordered: a later fork includes the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
@@ -150,6 +155,18 @@ pub struct FeeRules {
     pub fixed_base_fee: Option<u64>,
 }
 
+/// Says by whose rules a block was made: what its seal proves, how its difficulty, timestamp and mix hash follow, whether it
+/// has ommers, what it pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Era {
+    /// Ethereum's proof of work; imported only.
+    Ethash,
+    /// Ethereum past its terminal total difficulty, where a consensus layer gave the blocks; imported only.
+    Merged,
+    /// Drawbridge's own seal.
+    Drawbridge,
+}
+
 /// Holds all rules of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainSpec {
@@ -157,17 +174,106 @@ pub struct ChainSpec {
     pub chain_id: u64,
     /// When each fork begins.
     pub forks: ForkSchedule,
-    /// The proof-of-work rules.
+    /// The rules of Drawbridge's own proof of work.
     pub pow: PowRules,
     /// The fee rules.
     pub fees: FeeRules,
     /// The largest contract code in bytes; `None`: the fork's own limit (24,576 since Spurious Dragon).
     pub contract_size_limit: Option<usize>,
+    /// The rules of blocks that other clients made; `None`: all blocks are Drawbridge's own.
+    pub ethereum: Option<EthereumRules>,
+}
+
+impl PowRules {
+    /// Returns the rules of a chain that is imported only: no block is ever made by them, and none is final, so that the most
+    /// total difficulty alone decides.
+    pub(crate) fn of_imported_chain() -> Self {
+        Self {
+            difficulty: DifficultyRule::Target {
+                target_ms: TARGET_MS_DEFAULT,
+                half_life_blocks: HALF_LIFE_BLOCKS_DEFAULT,
+                min: U256::from(DIFFICULTY_MIN_DEFAULT),
+                max: U256::MAX,
+            },
+            empty_blocks: EmptyBlocks::Always,
+            block_reward: U256::from(BLOCK_REWARD_DEFAULT),
+            authorized_miners: BTreeSet::new(),
+            safe_depth: u64::MAX,
+            finality_depth: u64::MAX,
+        }
+    }
 }
 
 impl ChainSpec {
-    /// Returns the fork whose rules hold in the block with this number and timestamp (seconds).
+    /// Makes the rules of a chain that other clients made and that is imported only.
+    pub fn ethereum(chain_id: u64, forks: ForkSchedule, rules: EthereumRules) -> Self {
+        Self {
+            chain_id,
+            forks,
+            pow: PowRules::of_imported_chain(),
+            fees: FeeRules::default(),
+            contract_size_limit: None,
+            ethereum: Some(rules),
+        }
+    }
+
+    /// Returns the fork that the schedule gives for a number and a timestamp (seconds); see [`ChainSpec::fork_of`] for a block's.
     pub fn fork_at(&self, number: u64, timestamp: u64) -> Fork {
         self.forks.at(number, timestamp)
+    }
+
+    /// Returns the era of a block.
+    pub fn era_of(&self, header: &Header) -> Era {
+        self.era_by(header.number, header.difficulty)
+    }
+
+    fn era_by(&self, number: u64, difficulty: U256) -> Era {
+        self.ethereum.as_ref().map_or(Era::Drawbridge, |rules| rules.era(number, difficulty))
+    }
+
+    /// Returns the fork whose rules hold in a block.
+    pub fn fork_of(&self, header: &Header) -> Fork {
+        self.fork_by(header.number, header.timestamp, header.difficulty)
+    }
+
+    /// Returns the fork whose rules hold in a block of this number, timestamp (seconds) and difficulty. Blocks of Ethereum's work
+    /// never have rules past the merge, and blocks past the merge always have those of Paris, whatever the schedule says
+    /// (EIP-3675).
+    pub fn fork_by(&self, number: u64, timestamp: u64, difficulty: U256) -> Fork {
+        let scheduled = self.fork_at(number, timestamp);
+        match self.era_by(number, difficulty) {
+            Era::Drawbridge => scheduled,
+            Era::Ethash => scheduled.min(Fork::GrayGlacier),
+            Era::Merged => scheduled.max(Fork::Paris),
+        }
+    }
+
+    /// Returns the blob parameters that hold under `fork` at `timestamp` (seconds).
+    pub fn blob_params(&self, fork: Fork, timestamp: u64) -> BlobParams {
+        match &self.ethereum {
+            Some(rules) => rules.blobs.at(fork, timestamp),
+            None => BlobSchedule::default().at(fork, timestamp),
+        }
+    }
+
+    /// Returns the number of the last block that Drawbridge did not seal: that before the hand-over, else the genesis block.
+    /// `None`: the chain is imported only.
+    pub fn last_unsealed(&self) -> Option<u64> {
+        match &self.ethereum {
+            None => Some(0),
+            Some(rules) => rules.hand_over.map(|hand_over| hand_over.first.saturating_sub(1)),
+        }
+    }
+
+    /// Tells whether Drawbridge makes the block of this number.
+    pub fn is_sealed_here(&self, number: u64) -> bool {
+        self.last_unsealed().is_some_and(|last| number > last)
+    }
+
+    /// Takes the seals of other clients as they are, from now on.
+    pub fn trust_foreign_seals(&mut self) {
+        if let Some(rules) = &mut self.ethereum {
+            rules.seal = crate::ethereum::EthashSeal::Trusted;
+        }
     }
 }

@@ -1,20 +1,26 @@
-//! Header and body rules: what a block must satisfy before it is executed. One function per rule, the cheapest first.
+//! Header and body rules: what a block must satisfy before it is executed. One function per rule, the cheapest first; a rule
+//! that differs by [`Era`] says so itself.
 //!
-//! What execution shows (state root, receipts root, bloom, gas used) is compared by the ledger.
+//! What execution shows (state root, receipts root, bloom, gas used, requests) is compared by the ledger.
+
+mod body;
 
 use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS, MAXIMUM_EXTRA_DATA_SIZE};
-use alloy_consensus::proofs::calculate_transaction_root;
-use alloy_consensus::{Transaction as _, TxType, Typed2718};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B64, B256, U256};
 
-use crate::block::{Block, BlockBody, Header, RecoveredBlock, SealedHeader};
-use crate::difficulty::next_difficulty;
+use crate::block::{Header, RecoveredBlock, SealedHeader};
+use crate::difficulty;
+use crate::ethash::LightCaches;
+use crate::ethereum::EthashSeal;
+use crate::ethereum::blobs::next_excess_blob_gas;
+use crate::ethereum::ommers::{self, Ancestor, OmmerError};
 use crate::fees::{GAS_LIMIT_BOUND_DIVISOR, GAS_LIMIT_MAX, GAS_LIMIT_MIN, gas_limit_base, next_base_fee};
 use crate::seal::{self, SealError};
-use crate::spec::{ChainSpec, EmptyBlocks, Fork};
-use crate::transaction::Transaction;
+use crate::spec::{ChainSpec, Era, Fork};
 use crate::witness::Witness;
+
+pub use body::validate_body;
 
 /// How far a block's timestamp may be ahead of the clock, in seconds (as Ethash clients had it).
 pub const FUTURE_BLOCK_SECONDS_MAX: u64 = 15;
@@ -55,6 +61,16 @@ pub enum ValidationError {
     Number { expected: u64, actual: u64 },
     #[error("timestamp: {actual} is before the parent's {parent}")]
     Timestamp { parent: u64, actual: u64 },
+    #[error("timestamp: {actual} is not after the parent's {parent}")]
+    TimestampNotLater { parent: u64, actual: u64 },
+    #[error("nonce: expected 0 past the terminal total difficulty, header says {0}")]
+    Nonce(B64),
+    #[error("extra data: block {number} is not as its side of the DAO fork asks for")]
+    DaoExtraData { number: u64 },
+    #[error("difficulty: {actual}, but the work has ended at the terminal total difficulty")]
+    WorkHasEnded { actual: U256 },
+    #[error("difficulty: 0, but the parent's total difficulty {total} has not reached the terminal one")]
+    WorkGoesOn { total: U256 },
     #[error("mix hash: the parent's seal gives {expected}, header says {actual}")]
     MixHash { expected: B256, actual: B256 },
     #[error("gas limit: {actual} is {bound} or more away from {base}")]
@@ -67,8 +83,20 @@ pub enum ValidationError {
     TransactionsRoot { expected: B256, actual: B256 },
     #[error("ommers: expected none, body has {actual}")]
     Ommers { actual: usize },
+    #[error("ommers hash: header says {expected}, body gives {actual}")]
+    OmmersHash { expected: B256, actual: B256 },
+    #[error("{0}")]
+    Ommer(#[from] OmmerError),
+    #[error("ommer {hash}: {error}")]
+    OmmerHeader { hash: B256, error: Box<ValidationError> },
     #[error("withdrawals: expected {expected:?}, body has {actual:?}")]
     Withdrawals { expected: Option<usize>, actual: Option<usize> },
+    #[error("withdrawals root: header says {expected}, body gives {actual}")]
+    WithdrawalsRoot { expected: B256, actual: B256 },
+    #[error("blob gas: header says {expected}, body has {actual}")]
+    BlobGas { expected: u64, actual: u64 },
+    #[error("blob gas: at most {max}, header says {actual}")]
+    BlobGasLimit { max: u64, actual: u64 },
     #[error("empty block: this chain has none")]
     EmptyBlock,
     #[error("empty block: {actual} s after its parent, this chain has them after {expected} s without transactions")]
@@ -92,15 +120,20 @@ impl ValidationError {
     }
 }
 
-/// Validates everything in a header that needs no parent: fields present exactly as the fork has them, sizes and bounds,
-/// seal, witness.
+/// Validates everything in a header that needs no parent: fields present exactly as the fork has them, sizes and bounds;
+/// Drawbridge's own seal and witness. Ethash seals, which cost a thousand times more, are left to [`validate_foreign_seal`].
 ///
 /// # Errors
 /// The first rule that is broken.
 pub fn validate_header_alone(spec: &ChainSpec, block: &RecoveredBlock) -> Result<(), ValidationError> {
     validate_header_fields(spec, &block.header)?;
-    seal::verify(&block.header)?;
-    validate_witness(spec, &block.header, block.witness.as_ref())
+    match spec.era_of(&block.header) {
+        Era::Ethash | Era::Merged => Ok(()),
+        Era::Drawbridge => {
+            seal::verify(&block.header)?;
+            validate_witness(spec, &block.header, block.witness.as_ref())
+        }
+    }
 }
 
 /// Validates what a header says by itself, without seal and witness.
@@ -111,8 +144,30 @@ pub fn validate_header_fields(spec: &ChainSpec, header: &Header) -> Result<(), V
     extra_data_is_short(header)?;
     gas_limit_is_within_bounds(header)?;
     gas_used_is_within_limit(header)?;
-    ommers_hash_is_empty(header)?;
-    fork_fields_are_exact(spec, header)
+    fork_fields_are_present(spec, header)?;
+    match spec.era_of(header) {
+        Era::Ethash => dao_extra_data_fits(spec, header),
+        Era::Merged => {
+            ommers_hash_is_empty(header)?;
+            ensure(header.nonce.is_zero(), || ValidationError::Nonce(header.nonce))
+        }
+        Era::Drawbridge => {
+            ommers_hash_is_empty(header)?;
+            stake_fields_are_empty(header)
+        }
+    }
+}
+
+/// Validates the seal of a block that another client made, where the chain asks for it: an Ethash block's work.
+///
+/// # Errors
+/// [`ValidationError::Seal`].
+pub fn validate_foreign_seal(spec: &ChainSpec, header: &Header, caches: &LightCaches) -> Result<(), ValidationError> {
+    let verified = spec.ethereum.as_ref().is_some_and(|rules| rules.seal == EthashSeal::Verified);
+    if verified && spec.era_of(header) == Era::Ethash {
+        caches.verify(header)?;
+    }
+    Ok(())
 }
 
 fn extra_data_is_short(header: &Header) -> Result<(), ValidationError> {
@@ -130,14 +185,21 @@ fn gas_used_is_within_limit(header: &Header) -> Result<(), ValidationError> {
     ensure(actual <= limit, || ValidationError::GasUsed { limit, actual })
 }
 
-/// Drawbridge's own blocks have no ommers.
+/// Neither Drawbridge's own blocks nor those past the merge have ommers.
 fn ommers_hash_is_empty(header: &Header) -> Result<(), ValidationError> {
     hash_is("ommers hash", EMPTY_OMMER_ROOT_HASH, header.ommers_hash)
 }
 
-/// A header has the fields of its fork, no others; those that belong to proof of stake say "nothing".
-fn fork_fields_are_exact(spec: &ChainSpec, header: &Header) -> Result<(), ValidationError> {
-    let fork = spec.fork_at(header.number, header.timestamp);
+/// Ten blocks from the DAO fork on carry its mark, or must not (EIP-779).
+fn dao_extra_data_fits(spec: &ChainSpec, header: &Header) -> Result<(), ValidationError> {
+    let dao = spec.ethereum.as_ref().and_then(|rules| rules.dao);
+    let fits = dao.is_none_or(|dao| dao.extra_data_fits(header));
+    ensure(fits, || ValidationError::DaoExtraData { number: header.number })
+}
+
+/// A header has the fields of its fork, no others.
+fn fork_fields_are_present(spec: &ChainSpec, header: &Header) -> Result<(), ValidationError> {
+    let fork = spec.fork_of(header);
     let present = |field, since, value: Option<()>| match (fork >= since, value) {
         (true, None) => Err(ValidationError::FieldMissing { field, fork }),
         (false, Some(())) => Err(ValidationError::FieldUnexpected { field, fork }),
@@ -151,8 +213,11 @@ fn fork_fields_are_exact(spec: &ChainSpec, header: &Header) -> Result<(), Valida
     present("requests hash", Fork::Prague, header.requests_hash.map(drop))?;
     let unknown = |field| ValidationError::FieldUnexpected { field, fork };
     ensure(header.block_access_list_hash.is_none(), || unknown("block access list hash"))?;
-    ensure(header.slot_number.is_none(), || unknown("slot number"))?;
+    ensure(header.slot_number.is_none(), || unknown("slot number"))
+}
 
+/// Fields that belong to proof of stake say "nothing" in Drawbridge's own blocks.
+fn stake_fields_are_empty(header: &Header) -> Result<(), ValidationError> {
     hash_is("withdrawals root", EMPTY_WITHDRAWALS, header.withdrawals_root.unwrap_or(EMPTY_WITHDRAWALS))?;
     number_is("blob gas used", 0, header.blob_gas_used.unwrap_or(0))?;
     number_is("excess blob gas", 0, header.excess_blob_gas.unwrap_or(0))?;
@@ -191,11 +256,50 @@ pub fn validate_header_against_parent(
 ) -> Result<(), ValidationError> {
     parent_hash_matches(header, parent)?;
     number_follows(header, parent)?;
-    timestamp_does_not_decrease(header, parent)?;
-    mix_hash_follows(header, parent)?;
+    timestamp_follows(spec, header, parent)?;
+    mix_hash_follows(spec, header, parent)?;
     gas_limit_moves_little(spec, header, parent)?;
     base_fee_follows(spec, header, parent)?;
+    excess_blob_gas_follows(spec, header, parent)?;
     difficulty_follows(spec, header, parent, grandparent_timestamp)
+}
+
+/// Validates that blocks that other clients made have work up to the terminal total difficulty, and none past it (EIP-3675).
+///
+/// # Errors
+/// [`ValidationError::WorkHasEnded`] or [`ValidationError::WorkGoesOn`].
+pub fn validate_terminal_difficulty(
+    spec: &ChainSpec,
+    header: &Header,
+    parent_total_difficulty: U256,
+) -> Result<(), ValidationError> {
+    let Some(rules) = &spec.ethereum else { return Ok(()) };
+    let ended = rules.work_has_ended(parent_total_difficulty);
+    match spec.era_of(header) {
+        Era::Ethash => ensure(!ended, || ValidationError::WorkHasEnded { actual: header.difficulty }),
+        Era::Merged => ensure(ended, || ValidationError::WorkGoesOn { total: parent_total_difficulty }),
+        Era::Drawbridge => Ok(()),
+    }
+}
+
+/// Validates the ommers of an Ethash block: who they are, their headers against their parents, their seals. `ancestors` are
+/// the block's, its parent first, up to [`ommers::ANCESTORS`] of them.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn validate_ommers(
+    spec: &ChainSpec,
+    block: &RecoveredBlock,
+    ancestors: &[Ancestor],
+    caches: &LightCaches,
+) -> Result<(), ValidationError> {
+    for (ommer, parent) in ommers::with_parents(&block.header, &block.ommers, ancestors)? {
+        validate_header_fields(spec, &ommer)
+            .and_then(|()| validate_header_against_parent(spec, &ommer, parent, None))
+            .and_then(|()| validate_foreign_seal(spec, &ommer, caches))
+            .map_err(|error| ValidationError::OmmerHeader { hash: ommer.hash(), error: Box::new(error) })?;
+    }
+    Ok(())
 }
 
 fn parent_hash_matches(header: &Header, parent: &SealedHeader) -> Result<(), ValidationError> {
@@ -208,14 +312,21 @@ fn number_follows(header: &Header, parent: &Header) -> Result<(), ValidationErro
     ensure(expected == actual && actual > parent.number, || ValidationError::Number { expected, actual })
 }
 
-/// Timestamps never decrease; equal ones are allowed, since blocks may come faster than once a second.
-fn timestamp_does_not_decrease(header: &Header, parent: &Header) -> Result<(), ValidationError> {
+/// Timestamps never decrease; under Drawbridge's seal equal ones are allowed, since blocks may come faster than once a second.
+fn timestamp_follows(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), ValidationError> {
     let (parent, actual) = (parent.timestamp, header.timestamp);
-    ensure(actual >= parent, || ValidationError::Timestamp { parent, actual })
+    match spec.era_of(header) {
+        Era::Drawbridge => ensure(actual >= parent, || ValidationError::Timestamp { parent, actual }),
+        Era::Ethash | Era::Merged => ensure(actual > parent, || ValidationError::TimestampNotLater { parent, actual }),
+    }
 }
 
-/// The mix hash comes from the parent's seal, so that PREVRANDAO is known before the block's own seal is searched.
-fn mix_hash_follows(header: &Header, parent: &Header) -> Result<(), ValidationError> {
+/// Under Drawbridge's seal the mix hash comes from the parent's seal, whatever seal that is, so that PREVRANDAO is known before
+/// the block's own is searched.
+fn mix_hash_follows(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), ValidationError> {
+    if spec.era_of(header) != Era::Drawbridge {
+        return Ok(());
+    }
     let (expected, actual) = (seal::next_mix_hash(parent), header.mix_hash);
     ensure(expected == actual, || ValidationError::MixHash { expected, actual })
 }
@@ -233,13 +344,23 @@ fn base_fee_follows(spec: &ChainSpec, header: &Header, parent: &Header) -> Resul
     ensure(expected == actual, || ValidationError::BaseFee { expected, actual })
 }
 
+/// Blob gas that was used above the target raises the price of the next block's (EIP-4844); Drawbridge's own blocks have none.
+fn excess_blob_gas_follows(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), ValidationError> {
+    let (Some(rules), Some(actual), Era::Merged) = (&spec.ethereum, header.excess_blob_gas, spec.era_of(header)) else {
+        return Ok(());
+    };
+    let params = rules.blobs.at(spec.fork_of(header), header.timestamp);
+    number_is("excess blob gas", next_excess_blob_gas(&params, parent), actual)
+}
+
 fn difficulty_follows(
     spec: &ChainSpec,
     header: &Header,
     parent: &Header,
     grandparent_timestamp: Option<u64>,
 ) -> Result<(), ValidationError> {
-    let (expected, actual) = (next_difficulty(&spec.pow, parent, grandparent_timestamp), header.difficulty);
+    let expected = difficulty::expected(spec, header, parent, grandparent_timestamp);
+    let actual = header.difficulty;
     ensure(expected == actual, || ValidationError::Difficulty { expected, actual })
 }
 
@@ -251,98 +372,6 @@ pub fn validate_not_future(header: &Header, now: u64) -> Result<(), ValidationEr
     let timestamp = header.timestamp;
     let in_time = timestamp <= now.saturating_add(FUTURE_BLOCK_SECONDS_MAX);
     ensure(in_time, || ValidationError::FutureBlock { timestamp, now })
-}
-
-/// Validates a body against its header: size, ommers, withdrawals, transaction types and chain ids, the rule for empty
-/// blocks, transactions root.
-///
-/// # Errors
-/// The first rule that is broken.
-pub fn validate_body(
-    spec: &ChainSpec,
-    header: &Header,
-    body: &BlockBody,
-    parent_timestamp: u64,
-) -> Result<(), ValidationError> {
-    let fork = spec.fork_at(header.number, header.timestamp);
-    block_size_is_within_limit(fork, header, body)?;
-    body_has_no_ommers(body)?;
-    withdrawals_are_empty(fork, body)?;
-    for (index, transaction) in body.transactions.iter().enumerate() {
-        transaction_type_exists(fork, index, transaction)?;
-        chain_id_matches(spec, index, transaction)?;
-    }
-    empty_block_is_allowed(spec, header, body, parent_timestamp)?;
-    transactions_root_matches(header, body)
-}
-
-/// A block's RLP is limited since Osaka (EIP-7934).
-fn block_size_is_within_limit(fork: Fork, header: &Header, body: &BlockBody) -> Result<(), ValidationError> {
-    if fork < Fork::Osaka {
-        return Ok(());
-    }
-    let actual = Block::rlp_length_for(header, body);
-    ensure(actual <= BLOCK_SIZE_BYTES_MAX, || ValidationError::BlockSize { actual })
-}
-
-fn body_has_no_ommers(body: &BlockBody) -> Result<(), ValidationError> {
-    let actual = body.ommers.len();
-    ensure(actual == 0, || ValidationError::Ommers { actual })
-}
-
-/// Since Shanghai a body has a list of withdrawals, which proof of work leaves empty.
-fn withdrawals_are_empty(fork: Fork, body: &BlockBody) -> Result<(), ValidationError> {
-    let expected = (fork >= Fork::Shanghai).then_some(0);
-    let actual = body.withdrawals.as_ref().map(|withdrawals| withdrawals.len());
-    ensure(expected == actual, || ValidationError::Withdrawals { expected, actual })
-}
-
-/// A transaction's type has come with a fork: signatures over a chain id (EIP-155), access lists (EIP-2930), dynamic fees
-/// (EIP-1559), delegations (EIP-7702).
-fn transaction_type_exists(fork: Fork, index: usize, transaction: &Transaction) -> Result<(), ValidationError> {
-    let since = match transaction.tx_type() {
-        TxType::Legacy => {
-            let protected = transaction.chain_id().is_some();
-            let known = !protected || fork >= Fork::SpuriousDragon;
-            return ensure(known, || ValidationError::ReplayProtection { index, fork });
-        }
-        TxType::Eip2930 => Fork::Berlin,
-        TxType::Eip1559 => Fork::London,
-        TxType::Eip4844 => return Err(ValidationError::BlobTransaction { index }),
-        TxType::Eip7702 => Fork::Prague,
-    };
-    ensure(fork >= since, || ValidationError::TransactionType { index, kind: transaction.ty(), fork })
-}
-
-/// A transaction is signed for this chain, or (legacy only) for none (EIP-155).
-fn chain_id_matches(spec: &ChainSpec, index: usize, transaction: &Transaction) -> Result<(), ValidationError> {
-    let (expected, actual) = (spec.chain_id, transaction.chain_id().unwrap_or(spec.chain_id));
-    ensure(expected == actual, || ValidationError::ChainId { index, expected, actual })
-}
-
-/// Quiet chains may forbid blocks without transactions, or have them as a heartbeat only.
-fn empty_block_is_allowed(
-    spec: &ChainSpec,
-    header: &Header,
-    body: &BlockBody,
-    parent_timestamp: u64,
-) -> Result<(), ValidationError> {
-    if !body.transactions.is_empty() {
-        return Ok(());
-    }
-    match spec.pow.empty_blocks {
-        EmptyBlocks::Always => Ok(()),
-        EmptyBlocks::Never => Err(ValidationError::EmptyBlock),
-        EmptyBlocks::Heartbeat { seconds: expected } => {
-            let actual = header.timestamp.saturating_sub(parent_timestamp);
-            ensure(actual >= expected, || ValidationError::EmptyBlockEarly { expected, actual })
-        }
-    }
-}
-
-fn transactions_root_matches(header: &Header, body: &BlockBody) -> Result<(), ValidationError> {
-    let (expected, actual) = (header.transactions_root, calculate_transaction_root(&body.transactions));
-    ensure(expected == actual, || ValidationError::TransactionsRoot { expected, actual })
 }
 
 fn hash_is(field: &'static str, expected: B256, actual: B256) -> Result<(), ValidationError> {

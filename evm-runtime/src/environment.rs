@@ -3,12 +3,12 @@
 use alloy_consensus::Transaction as _;
 use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, U256, uint};
+use consensus::ethereum::blobs::BlobParams;
 use consensus::{ChainSpec, Fork, Header, Transaction};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::either::Either;
 use revm::handler::{MainBuilder, MainContext, MainnetContext, MainnetEvm};
-use revm::primitives::eip4844;
 use revm::primitives::hardfork::SpecId;
 use revm::{Context, Database};
 
@@ -17,12 +17,6 @@ pub type Evm<DB> = MainnetEvm<MainnetContext<DB>>;
 
 /// Half of the order of secp256k1: a greater `s` is refused (EIP-2).
 const SIGNATURE_S_MAX: U256 = uint!(0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0_U256);
-
-/// The most blobs of one transaction: the block's target doubled in Cancun (EIP-4844), nine in Prague
-/// (EIP-7691), six from Osaka on (EIP-7594).
-const BLOBS_MAX_CANCUN: u64 = 6;
-const BLOBS_MAX_PRAGUE: u64 = 9;
-const BLOBS_MAX_OSAKA: u64 = 6;
 
 /// Returns the EVM's rules of `fork`. The glacier forks moved only the difficulty bomb, so they run the rules of the fork before
 /// them. Constantinople runs Petersburg's: no chain kept the net gas metering (EIP-1283) that Petersburg took back, and the EVM has none.
@@ -45,22 +39,26 @@ pub fn spec_id(fork: Fork) -> SpecId {
     }
 }
 
-/// Returns the EVM's configuration: gas prices and limits of `fork`, chain id and code size limit of the chain.
-pub fn cfg_env(spec: &ChainSpec, fork: Fork) -> CfgEnv {
+/// Returns the EVM's configuration: gas prices and limits of `fork` (those of blobs at `timestamp`, in seconds), chain id and code
+/// size limit of the chain.
+pub fn cfg_env(spec: &ChainSpec, fork: Fork, timestamp: u64) -> CfgEnv {
     let mut cfg = CfgEnv::new_with_spec(spec_id(fork));
     cfg.chain_id = spec.chain_id;
     // Init code may be twice as long as the code that it leaves (EIP-3860).
     cfg.limit_contract_code_size = spec.contract_size_limit;
     cfg.limit_contract_initcode_size = spec.contract_size_limit.map(|limit| limit.saturating_mul(2));
-    cfg.max_blobs_per_tx = max_blobs_per_transaction(fork);
-    cfg.blob_base_fee_update_fraction = Some(blob_fee_fraction(fork));
+    let blobs = spec.blob_params(fork, timestamp);
+    cfg.max_blobs_per_tx = (fork >= Fork::Cancun).then_some(blobs.max_blobs_per_tx);
+    cfg.blob_base_fee_update_fraction = Some(fraction(&blobs));
     cfg
 }
 
 /// Returns what the opcodes of a block see. The seal's `mixHash` is PREVRANDAO from Paris on.
-pub fn block_env(fork: Fork, header: &Header) -> BlockEnv {
-    let blob_excess_gas_and_price = (fork >= Fork::Cancun)
-        .then(|| BlobExcessGasAndPrice::new(header.excess_blob_gas.unwrap_or_default(), blob_fee_fraction(fork)));
+pub fn block_env(spec: &ChainSpec, fork: Fork, header: &Header) -> BlockEnv {
+    let blob_excess_gas_and_price = (fork >= Fork::Cancun).then(|| {
+        let blobs = spec.blob_params(fork, header.timestamp);
+        BlobExcessGasAndPrice::new(header.excess_blob_gas.unwrap_or_default(), fraction(&blobs))
+    });
     BlockEnv {
         number: U256::from(header.number),
         beneficiary: header.beneficiary,
@@ -110,7 +108,7 @@ pub fn recover_authority(signed: &SignedAuthorization) -> RecoveredAuthorization
 
 /// Builds the EVM that executes the block of `header` over `db`.
 pub fn evm<DB: Database>(spec: &ChainSpec, fork: Fork, header: &Header, db: DB) -> Evm<DB> {
-    evm_with(cfg_env(spec, fork), block_env(fork, header), db)
+    evm_with(cfg_env(spec, fork, header.timestamp), block_env(spec, fork, header), db)
 }
 
 /// Builds an EVM over `db` from its parts.
@@ -118,22 +116,9 @@ pub(crate) fn evm_with<DB: Database>(cfg: CfgEnv, block: BlockEnv, db: DB) -> Ev
     Context::mainnet().with_db(db).with_cfg(cfg).with_block(block).build_mainnet()
 }
 
-fn max_blobs_per_transaction(fork: Fork) -> Option<u64> {
-    match fork {
-        Fork::Cancun => Some(BLOBS_MAX_CANCUN),
-        Fork::Prague => Some(BLOBS_MAX_PRAGUE),
-        Fork::Osaka => Some(BLOBS_MAX_OSAKA),
-        _ => None,
-    }
-}
-
-/// Returns the divisor of the blob fee's exponent (EIP-4844, changed by EIP-7691).
-fn blob_fee_fraction(fork: Fork) -> u64 {
-    if fork >= Fork::Prague {
-        eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE
-    } else {
-        eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN
-    }
+/// Returns the divisor of the blob fee's exponent, which chain files limit to 64 bits.
+fn fraction(blobs: &BlobParams) -> u64 {
+    u64::try_from(blobs.update_fraction).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -161,6 +146,7 @@ mod tests {
             },
             fees: FeeRules::default(),
             contract_size_limit,
+            ethereum: None,
         }
     }
 
@@ -189,7 +175,7 @@ mod tests {
             (Fork::Cancun, Some(header.mix_hash), Some(1)),
             (Fork::Osaka, Some(header.mix_hash), Some(1)),
         ] {
-            let block = block_env(fork, &header);
+            let block = block_env(&spec(None), fork, &header);
             assert_eq!(block.prevrandao, random, "{fork:?}");
             assert_eq!(block.blob_excess_gas_and_price.map(|blob| blob.blob_gasprice), blob, "{fork:?}");
             assert_eq!((block.difficulty, block.basefee), (U256::from(10), 0), "{fork:?}");
@@ -199,7 +185,7 @@ mod tests {
     #[test]
     fn the_chain_sets_id_and_code_size() {
         for (limit, code, init_code) in [(None, 24_576, 49_152), (Some(100_000), 100_000, 200_000)] {
-            let cfg = cfg_env(&spec(limit), Fork::NEWEST);
+            let cfg = cfg_env(&spec(limit), Fork::NEWEST, 0);
             assert_eq!((cfg.chain_id, cfg.max_code_size(), cfg.max_initcode_size()), (4242, code, init_code));
         }
     }

@@ -1,8 +1,11 @@
-//! Executing a block: system calls, transactions one by one, the reward; receipts and changes come out.
+//! Executing a block: system calls, transactions one by one, what the block pays by the rules of its era; receipts and changes
+//! come out.
 
 use alloy_consensus::{Eip658Value, Receipt as PlainReceipt, ReceiptEnvelope, TxType};
-use alloy_primitives::{B256, Bytes};
-use consensus::{ChainSpec, Fork, Header, RecoveredTransaction};
+use alloy_eips::eip4895::Withdrawal;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use consensus::ethereum::{dao, rewards};
+use consensus::{ChainSpec, Era, Fork, Header, RecoveredBlock, RecoveredTransaction};
 use revm::DatabaseCommit;
 use revm::ExecuteEvm;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
@@ -11,6 +14,7 @@ use storage::Reader;
 use crate::environment::{self, Evm};
 use crate::overlay::{BlockState, StateChanges};
 use crate::receipt::Receipt;
+use crate::requests::{self, DepositError};
 use crate::state::{StateError, StateSource, compute};
 use crate::system;
 
@@ -30,6 +34,9 @@ pub enum ExecutionError {
     /// A system contract failed.
     #[error("system call: {0}")]
     SystemCall(String),
+    /// A log of the deposit contract is no deposit.
+    #[error(transparent)]
+    Deposit(#[from] DepositError),
     /// Our own store failed.
     #[error(transparent)]
     State(#[from] StateError),
@@ -88,13 +95,14 @@ pub struct ExecutedBlock {
     pub gas_used: u64,
     /// What changed in the state.
     pub changes: StateChanges,
-    /// Requests of the system contracts (EIP-7685), those without data left out.
+    /// Requests to a consensus layer (EIP-7685), those without data left out.
     pub requests: Vec<Bytes>,
 }
 
 /// Executes the transactions of one block in order.
 pub struct BlockExecutor<'a> {
     spec: &'a ChainSpec,
+    era: Era,
     fork: Fork,
     header: &'a Header,
     reader: &'a dyn Reader,
@@ -117,9 +125,10 @@ impl<'a> BlockExecutor<'a> {
         source: &'a dyn StateSource,
         reader: &'a dyn Reader,
     ) -> Result<Self, ExecutionError> {
-        let fork = spec.fork_at(header.number, header.timestamp);
+        let (era, fork) = (spec.era_of(header), spec.fork_of(header));
         let evm = environment::evm(spec, fork, header, BlockState::new(source));
-        let mut executor = Self { spec, fork, header, reader, evm, receipts: Vec::new(), gas_used: 0 };
+        let mut executor = Self { spec, era, fork, header, reader, evm, receipts: Vec::new(), gas_used: 0 };
+        executor.move_dao_balances()?;
         system::before_transactions(&mut executor.evm, fork, header)?;
         Ok(executor)
     }
@@ -158,19 +167,80 @@ impl<'a> BlockExecutor<'a> {
         Ok(())
     }
 
-    /// Runs the system calls that follow the transactions, credits the reward and returns what came of the block.
+    /// Ends a block without ommers and withdrawals, as [`BlockExecutor::finish_with`].
     ///
     /// # Errors
-    /// A system contract or the store failed.
-    pub fn finish(mut self) -> Result<ExecutedBlock, ExecutionError> {
-        let requests = system::after_transactions(&mut self.evm, self.fork)?;
-        let reward = self.spec.pow.block_reward;
-        if !reward.is_zero() {
-            let beneficiary = self.header.beneficiary;
-            self.state_mut().credit(beneficiary, reward)?;
+    /// As there.
+    pub fn finish(self) -> Result<ExecutedBlock, ExecutionError> {
+        self.finish_with(&[], &[])
+    }
+
+    /// Runs the system calls that follow the transactions, pays what the era pays (rewards, ommers, withdrawals), and returns what
+    /// came of the block.
+    ///
+    /// # Errors
+    /// A system contract or the store failed, or a log of the deposit contract is no deposit.
+    pub fn finish_with(
+        mut self,
+        ommers: &[Header],
+        withdrawals: &[Withdrawal],
+    ) -> Result<ExecutedBlock, ExecutionError> {
+        let requests = self.requests()?;
+        match self.era {
+            Era::Drawbridge => self.pay(self.header.beneficiary, self.spec.pow.block_reward)?,
+            Era::Ethash => {
+                for (beneficiary, wei) in rewards::payments(self.fork, self.header, ommers) {
+                    self.pay(beneficiary, wei)?;
+                }
+            }
+            Era::Merged => self.credit_withdrawals(withdrawals)?,
         }
         let changes = self.state().changes();
         Ok(ExecutedBlock { receipts: self.receipts, gas_used: self.gas_used, changes, requests })
+    }
+
+    fn pay(&mut self, beneficiary: Address, wei: U256) -> Result<(), StateError> {
+        if wei.is_zero() { Ok(()) } else { self.state_mut().credit(beneficiary, wei) }
+    }
+
+    /// Credits what the consensus layer gives back, in gwei (EIP-4895).
+    fn credit_withdrawals(&mut self, withdrawals: &[Withdrawal]) -> Result<(), StateError> {
+        for withdrawal in withdrawals {
+            self.state_mut().credit(withdrawal.address, withdrawal.amount_wei())?;
+            self.state_mut().clear_if_empty(withdrawal.address)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the balances of the DAO's accounts in the block of that fork (EIP-779).
+    fn move_dao_balances(&mut self) -> Result<(), StateError> {
+        let fork = self.spec.ethereum.as_ref().and_then(|rules| rules.dao);
+        if self.era != Era::Ethash || !fork.is_some_and(|fork| fork.moves_balances(self.header.number)) {
+            return Ok(());
+        }
+        let clears_empty = self.fork >= Fork::SpuriousDragon;
+        for account in dao::ACCOUNTS {
+            let wei = self.state_mut().take_balance(account)?;
+            self.state_mut().credit(dao::REFUND_CONTRACT, wei)?;
+            if clears_empty {
+                self.state_mut().clear_if_empty(account)?;
+                self.state_mut().clear_if_empty(dao::REFUND_CONTRACT)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects the requests to a consensus layer: deposits from the logs (past the merge only), then those of the contracts.
+    fn requests(&mut self) -> Result<Vec<Bytes>, ExecutionError> {
+        let mut all = Vec::new();
+        if self.era == Era::Merged
+            && self.fork >= Fork::Prague
+            && let Some(rules) = &self.spec.ethereum
+        {
+            all.extend(requests::deposits(&self.receipts, rules.deposit_contract)?);
+        }
+        all.extend(system::after_transactions(&mut self.evm, self.era, self.fork)?);
+        Ok(all)
     }
 
     fn state(&self) -> &BlockState<'a> {
@@ -203,25 +273,24 @@ impl<'a> BlockExecutor<'a> {
     }
 }
 
-/// Executes all transactions of a block.
+/// Executes a whole block.
 ///
 /// # Errors
-/// A transaction is not valid where it stands, or the store failed.
+/// A transaction is not valid where it stands, a system contract failed, or the store.
 pub fn execute_block(
     spec: &ChainSpec,
-    header: &Header,
-    transactions: &[RecoveredTransaction],
+    block: &RecoveredBlock,
     source: &dyn StateSource,
     reader: &dyn Reader,
 ) -> Result<ExecutedBlock, ExecutionError> {
-    let mut executor = BlockExecutor::begin(spec, header, source, reader)?;
-    for (index, transaction) in transactions.iter().enumerate() {
+    let mut executor = BlockExecutor::begin(spec, &block.header, source, reader)?;
+    for (index, transaction) in block.transactions.iter().enumerate() {
         executor.transact(transaction).map_err(|reason| match reason {
             TransactionRefused::State(error) => ExecutionError::State(error),
             reason => ExecutionError::Transaction { index, hash: transaction.hash(), reason },
         })?;
     }
-    executor.finish()
+    executor.finish_with(&block.ommers, block.withdrawals.as_ref().map_or(&[], |withdrawals| withdrawals.as_slice()))
 }
 
 fn refused(error: EVMError<StateError>) -> TransactionRefused {

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod execute;
 pub mod overlay;
 pub mod receipt;
+pub mod requests;
 pub mod state;
 pub mod system;
 pub mod trace;

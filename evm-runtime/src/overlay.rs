@@ -95,6 +95,31 @@ impl<'a> BlockState<'a> {
         self.accounts.get(&address).is_some_and(|account| account.wiped)
     }
 
+    /// Takes the whole balance of `address`, creating the account where there is none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn take_balance(&mut self, address: Address) -> Result<U256, StateError> {
+        let account = self.load(address)?;
+        let info = account.current.get_or_insert_with(empty_account);
+        account.changed = true;
+        Ok(std::mem::take(&mut info.balance))
+    }
+
+    /// Removes the account at `address` where it has nothing, as touching it does since Spurious Dragon (EIP-161).
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn clear_if_empty(&mut self, address: Address) -> Result<(), StateError> {
+        let account = self.load(address)?;
+        if account.current.as_ref().is_some_and(AccountInfo::is_empty) {
+            account.current = None;
+            account.wipe();
+            account.changed = true;
+        }
+        Ok(())
+    }
+
     /// Returns what changed so far.
     pub fn changes(&self) -> StateChanges {
         let mut accounts: Vec<_> = self.accounts.values().filter_map(CachedAccount::change).collect();

@@ -1,10 +1,11 @@
 //! System contracts: what a fork calls at the start and at the end of a block, outside of any transaction.
 //!
-//! A contract without code is passed over, so that a chain file need not deploy contracts of no use to a private chain.
+//! On Drawbridge's own chains a contract without code is passed over, so that a chain file need not deploy contracts of no use to
+//! a private chain. Past Ethereum's merge the contracts of requests must be there.
 
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
 use alloy_primitives::{Address, B256, Bytes};
-use consensus::{Fork, Header};
+use consensus::{Era, Fork, Header};
 use revm::context_interface::ContextTr;
 use revm::context_interface::result::{EVMError, ExecutionResult};
 use revm::{Database, DatabaseCommit, SystemCallEvm};
@@ -48,13 +49,14 @@ pub fn before_transactions<DB: Database + DatabaseCommit>(
     Ok(())
 }
 
-/// Calls what the fork demands after the last transaction, and returns the requests (EIP-7685): for each kind that is not
-/// empty one type byte and its data, ordered by type. On Drawbridge's own chains there are none.
+/// Calls what the fork demands after the last transaction, and returns the requests of the contracts (EIP-7685): for each kind
+/// that is not empty one type byte and its data, ordered by type. On Drawbridge's own chains there are none.
 ///
 /// # Errors
 /// A contract failed, or the state could not be read.
 pub fn after_transactions<DB: Database + DatabaseCommit>(
     evm: &mut Evm<DB>,
+    era: Era,
     fork: Fork,
 ) -> Result<Vec<Bytes>, SystemCallError<DB::Error>> {
     const CONTRACTS: [(u8, Address); 2] = [
@@ -67,6 +69,9 @@ pub fn after_transactions<DB: Database + DatabaseCommit>(
     }
     for (kind, contract) in CONTRACTS {
         match call_unless_empty(evm, contract, Bytes::new())? {
+            None if era == Era::Merged => {
+                return Err(SystemCallError::Failed { contract, reason: "it has no code".to_owned() });
+            }
             None => {}
             Some(ExecutionResult::Success { output, .. }) if output.data().is_empty() => {}
             Some(ExecutionResult::Success { output, .. }) => {
@@ -134,6 +139,7 @@ mod tests {
             },
             fees: FeeRules::default(),
             contract_size_limit: None,
+            ethereum: None,
         }
     }
 
@@ -168,7 +174,7 @@ mod tests {
         let requests = {
             let mut evm = environment::evm(&spec(fork), fork, &header(), &mut db);
             before_transactions(&mut evm, fork, &header()).unwrap();
-            after_transactions(&mut evm, fork).map_err(|error| error.to_string())
+            after_transactions(&mut evm, Era::Drawbridge, fork).map_err(|error| error.to_string())
         };
         (db, requests)
     }

@@ -14,7 +14,7 @@ use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
 use crate::exit::{Fatal, report};
 use crate::logging;
-use crate::run::{self, DbAction, Export};
+use crate::run::{self, DbAction, Export, ForeignSeals};
 
 /// Runs the program with these arguments (its name first) and environment, and returns its exit code.
 pub fn start(args: Vec<OsString>, environment: &[(String, OsString)]) -> ExitCode {
@@ -63,7 +63,10 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         Command::Node(_) => run::node(loaded.config),
         Command::Init { file, .. } => run::init(loaded.config, file),
         Command::Export { file, first, last, .. } => run::export(loaded.config, Export { file, first, last }),
-        Command::Import { files, .. } => run::import(loaded.config, files),
+        Command::Import { files, no_verify_seal, .. } => {
+            let seals = if no_verify_seal { ForeignSeals::Trusted } else { ForeignSeals::AsChainFile };
+            run::import(loaded.config, files, seals)
+        }
         Command::Db(command) => {
             let action = db_action(&command, &loaded)?;
             run::db(loaded.config, action)

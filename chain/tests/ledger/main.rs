@@ -4,6 +4,7 @@
 mod errors;
 mod faults;
 mod files;
+mod foreign;
 mod history;
 mod reorganisation;
 mod world;

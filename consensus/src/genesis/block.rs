@@ -75,11 +75,16 @@ impl BlockFields {
                 format!("{} is above gasLimit, {}", self.gas_used, self.gas_limit),
             ));
         }
-        if self.excess_blob_gas != 0 {
-            return Err(GenesisError::at("excessBlobGas", "this chain has no blobs; remove it"));
-        }
-        if self.blob_gas_used != 0 {
-            return Err(GenesisError::at("blobGasUsed", "this chain has no blobs; remove it"));
+        Ok(())
+    }
+
+    /// Only blocks of Ethereum's own history have blobs.
+    fn check_blobs(&self, spec: &ChainSpec) -> Read<()> {
+        let own = spec.ethereum.is_none();
+        for (field, gas) in [("excessBlobGas", self.excess_blob_gas), ("blobGasUsed", self.blob_gas_used)] {
+            if own && gas != 0 {
+                return Err(GenesisError::at(field, "this chain has no blobs; remove it"));
+            }
         }
         Ok(())
     }
@@ -88,6 +93,7 @@ impl BlockFields {
     ///
     /// Since London the base fee is the file's, else the chain's fixed one, else 1 gwei.
     pub(super) fn into_header(self, spec: &ChainSpec, alloc: &BTreeMap<Address, GenesisAccount>) -> Read<Header> {
+        self.check_blobs(spec)?;
         let fork = spec.fork_at(0, self.timestamp);
         if self.base_fee.is_some() && fork < Fork::London {
             let problem =
@@ -108,8 +114,8 @@ impl BlockFields {
             nonce: B64::from(self.nonce),
             base_fee_per_gas: (fork >= Fork::London).then_some(base_fee),
             withdrawals_root: (fork >= Fork::Shanghai).then_some(EMPTY_WITHDRAWALS),
-            blob_gas_used: (fork >= Fork::Cancun).then_some(0),
-            excess_blob_gas: (fork >= Fork::Cancun).then_some(0),
+            blob_gas_used: (fork >= Fork::Cancun).then_some(self.blob_gas_used),
+            excess_blob_gas: (fork >= Fork::Cancun).then_some(self.excess_blob_gas),
             parent_beacon_block_root: (fork >= Fork::Cancun).then_some(B256::ZERO),
             requests_hash: (fork >= Fork::Prague).then_some(EMPTY_REQUESTS_HASH),
             ..Header::default()

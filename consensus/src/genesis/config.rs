@@ -4,9 +4,10 @@ use alloy_primitives::U256;
 use serde_json::value::RawValue;
 
 use crate::fees::BASE_FEE_INITIAL;
-use crate::spec::{ChainSpec, FeeRules};
+use crate::spec::{ChainSpec, FeeRules, PowRules};
 
 use super::block::BlockFields;
+use super::ethereum::{self, Origin};
 use super::json::{Object, Read, boolean, list, number, number_u64, text};
 use super::pow::Pow;
 use super::{GenesisError, GenesisWarning, forks};
@@ -14,11 +15,10 @@ use super::{GenesisError, GenesisWarning, forks};
 /// Consensus by a list of signers, which is not run here.
 const AUTHORITY: [&str; 6] = ["clique", "ibft", "ibft2", "qbft", "aura", "istanbul"];
 
-/// What geth and Besu write and a chain without deposits, validators and peers of Ethereum's main network can leave aside.
-const WITHOUT_EFFECT: [&str; 9] = [
+/// What geth and Besu write and a chain without validators and peers of Ethereum's main network can leave aside.
+const WITHOUT_EFFECT: [&str; 8] = [
     "networkId",
     "eip150Hash",
-    "depositContractAddress",
     "withdrawalRequestContractAddress",
     "consolidationRequestContractAddress",
     "checkpoint",
@@ -50,11 +50,21 @@ impl Config {
             GenesisError::at("chainId", "missing or 0; every chain needs its own id (EIP-155), such as 4242")
         })?;
         refuse_authority(&mut config)?;
-        let forks = forks::read(&mut config, block.timestamp, &mut own_warnings)?;
+        let own = config.take("pow", |raw| Pow::read(raw, &mut own_warnings))?;
+        let origin = ethereum::read_origin(&mut config, own.as_ref().map(Pow::own_section).unwrap_or_default())?;
+        let fixed_by_besu = config.take("ethash", |raw| read_ethash(raw, &mut own_warnings))?.flatten();
+        let ethereum = match origin {
+            Origin::Drawbridge => {
+                forks::ignore_ethereum(&mut config, &mut own_warnings)?;
+                None
+            }
+            Origin::Ethereum(seal, hand_over) => {
+                Some(ethereum::read_rules(&mut config, seal, hand_over, fixed_by_besu, &mut own_warnings)?)
+            }
+        };
+        let forks = forks::read(&mut config, block.timestamp, ethereum.as_ref())?;
         let fees = read_fees(&mut config, block.base_fee.unwrap_or(BASE_FEE_INITIAL))?;
         let contract_size_limit = read_limits(&mut config)?;
-        let fixed_by_besu = config.take("ethash", |raw| read_ethash(raw, &mut own_warnings))?.flatten();
-        let pow = config.take("pow", |raw| Pow::read(raw, &mut own_warnings))?.unwrap_or_default();
         let bootnodes = config.take("discovery", |raw| read_discovery(raw, &mut own_warnings))?.unwrap_or_default();
         config.note(
             "transitions",
@@ -64,8 +74,12 @@ impl Config {
         config.ignore(&WITHOUT_EFFECT);
         config.finish("", &mut own_warnings);
         warnings.extend(own_warnings.into_iter().map(|warning| warning.within("config")));
-        let pow = pow.into_rules(fixed_by_besu)?;
-        Ok(Self { spec: ChainSpec { chain_id, forks, pow, fees, contract_size_limit }, bootnodes })
+        let pow = match &ethereum {
+            None => own.unwrap_or_default().into_rules(fixed_by_besu)?,
+            Some(rules) if rules.hand_over.is_some() => own.unwrap_or_default().into_rules(None)?,
+            Some(_) => PowRules::of_imported_chain(),
+        };
+        Ok(Self { spec: ChainSpec { chain_id, forks, pow, fees, contract_size_limit, ethereum }, bootnodes })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The fork schedule of a chain file: geth's names by block and by time, Besu's spellings, and Drawbridge's own names for
 //! starting the forks since Shanghai at a block.
 
+use crate::ethereum::EthereumRules;
 use crate::spec::{Activation, Fork, ForkSchedule};
 
 use super::json::{Object, Read, number, number_u64};
@@ -42,8 +43,9 @@ const BY_TIME: [(Fork, &str); 4] = [
 /// Forks that no client of this age runs on proof of work; a chain that needs them would split off.
 const UNSUPPORTED: [&str; 3] = ["amsterdamTime", "verkleTime", "ubtTime"];
 
-/// Blob parameters, which a chain without blobs does not need.
-const BLOBS: [&str; 6] = ["bpo1Time", "bpo2Time", "bpo3Time", "bpo4Time", "bpo5Time", "blobSchedule"];
+/// What only blocks of Ethereum's own history have: blobs and deposits.
+const ETHEREUM_ONLY: [&str; 7] =
+    ["bpo1Time", "bpo2Time", "bpo3Time", "bpo4Time", "bpo5Time", "blobSchedule", "depositContractAddress"];
 
 /// Returns the field that schedules a fork in a written chain file.
 pub(super) fn field(fork: Fork, activation: Activation) -> Option<&'static str> {
@@ -54,11 +56,13 @@ pub(super) fn field(fork: Fork, activation: Activation) -> Option<&'static str> 
     table.iter().find(|(of, _)| *of == fork).map(|(_, name)| *name)
 }
 
-/// Reads the schedule; a file without any fork runs the newest one from genesis.
+/// Reads the schedule. Where all blocks are Drawbridge's own, a file without any fork runs the newest one from genesis; other
+/// clients' files mean Frontier by that. Where Drawbridge takes over from other clients, the newest fork begins there, unless the
+/// file itself names a fork since Paris.
 pub(super) fn read(
     config: &mut Object<'_>,
     genesis_timestamp: u64,
-    warnings: &mut Vec<GenesisWarning>,
+    ethereum: Option<&EthereumRules>,
 ) -> Read<ForkSchedule> {
     let mut listed: Vec<(Fork, Activation, &'static str)> = Vec::new();
     for (fork, name) in BY_BLOCK {
@@ -79,13 +83,11 @@ pub(super) fn read(
             return Err(GenesisError::at(name, problem));
         }
     }
-    config.ignore(&BLOBS);
-    read_dao(config, warnings)?;
-    complete(config, &mut listed)?;
+    complete(config, ethereum, &mut listed)?;
     listed.sort_by_key(|(fork, ..)| *fork);
     check_order(&listed)?;
     if listed.is_empty() {
-        return Ok(ForkSchedule::only(Fork::NEWEST));
+        return Ok(ForkSchedule::only(if ethereum.is_some() { Fork::Frontier } else { Fork::NEWEST }));
     }
     Ok(ForkSchedule::new(listed.into_iter().map(|(fork, activation, _)| (fork, activation)).collect()))
 }
@@ -109,22 +111,39 @@ fn add(
     }
 }
 
-/// Adds what geth derives: Petersburg is Constantinople's correction, and a terminal total difficulty of 0 means that the
-/// rules of Paris hold as soon as London's. Any other terminal difficulty is never reached: work goes on.
-fn complete(config: &mut Object<'_>, listed: &mut Vec<(Fork, Activation, &'static str)>) -> Read<()> {
-    let terminal = config.take("terminalTotalDifficulty", number)?;
-    config.ignore(&["terminalTotalDifficultyPassed", "terminalBlockHash", "terminalBlockNumber"]);
-    let find = |fork| listed.iter().find(|(of, ..)| *of == fork).map(|(_, activation, _)| *activation);
-    let petersburg = find(Fork::Petersburg).is_none().then(|| find(Fork::Constantinople)).flatten();
-    let paris_by_work = terminal.is_some_and(|terminal| terminal.is_zero()) && find(Fork::Paris).is_none();
-    let paris = paris_by_work.then(|| find(Fork::London)).flatten();
-    listed.extend(petersburg.map(|activation| (Fork::Petersburg, activation, "constantinopleBlock")));
-    listed.extend(paris.map(|activation| (Fork::Paris, activation, "terminalTotalDifficulty")));
+/// Adds what geth derives: Petersburg is Constantinople's correction, and, where all blocks are Drawbridge's own, a terminal
+/// total difficulty of 0 means that the rules of Paris hold as soon as London's. Any other terminal difficulty is never reached
+/// there: work goes on. Adds the newest fork at a hand-over.
+fn complete(
+    config: &mut Object<'_>,
+    ethereum: Option<&EthereumRules>,
+    listed: &mut Vec<(Fork, Activation, &'static str)>,
+) -> Read<()> {
+    let find = |listed: &[(Fork, Activation, &str)], fork| {
+        listed.iter().find(|(of, ..)| *of == fork).map(|(_, activation, _)| *activation)
+    };
+    if find(listed, Fork::Petersburg).is_none() {
+        let petersburg = find(listed, Fork::Constantinople);
+        listed.extend(petersburg.map(|activation| (Fork::Petersburg, activation, "constantinopleBlock")));
+    }
+    let Some(rules) = ethereum else {
+        let terminal = config.take("terminalTotalDifficulty", number)?;
+        config.ignore(&["terminalTotalDifficultyPassed", "terminalBlockHash", "terminalBlockNumber"]);
+        let paris_by_work = terminal.is_some_and(|terminal| terminal.is_zero()) && find(listed, Fork::Paris).is_none();
+        let paris = paris_by_work.then(|| find(listed, Fork::London)).flatten();
+        listed.extend(paris.map(|activation| (Fork::Paris, activation, "terminalTotalDifficulty")));
+        return Ok(());
+    };
+    let named = listed.iter().any(|(fork, ..)| *fork >= Fork::Paris);
+    let newest = rules.hand_over.filter(|_| !named);
+    listed.extend(newest.map(|hand_over| (Fork::NEWEST, Activation::Block(hand_over.first), "pow.fromBlock")));
     Ok(())
 }
 
-/// The DAO fork moved balances of Ethereum's own accounts, and nothing else.
-fn read_dao(config: &mut Object<'_>, warnings: &mut Vec<GenesisWarning>) -> Read<()> {
+/// Takes out what means nothing where all blocks are Drawbridge's own. The DAO fork moved balances of Ethereum's own accounts, and
+/// nothing else.
+pub(super) fn ignore_ethereum(config: &mut Object<'_>, warnings: &mut Vec<GenesisWarning>) -> Read<()> {
+    config.ignore(&ETHEREUM_ONLY);
     let block = config.take("daoForkBlock", number_u64)?;
     let support = config.take("daoForkSupport", super::json::boolean)?;
     if block.is_some_and(|block| block > 0) && support == Some(true) {

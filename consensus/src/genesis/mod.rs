@@ -3,6 +3,7 @@
 
 mod block;
 mod config;
+mod ethereum;
 mod forks;
 mod json;
 mod pow;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::spec::{DifficultyRule, EmptyBlocks, PowRules};
 
+use super::ethereum::OwnSection;
 use super::json::{Object, Read, address, excerpt, kind, list, number, number_u64, text};
 use super::{GenesisError, GenesisWarning};
 
@@ -30,6 +31,8 @@ pub const FINALITY_DEPTH_DEFAULT: u64 = 20;
 #[derive(Default)]
 pub(super) struct Pow {
     difficulty: Option<DifficultyRule>,
+    start_difficulty: Option<U256>,
+    from_block: Option<u64>,
     empty_blocks: Option<EmptyBlocks>,
     block_reward: Option<U256>,
     authorized_miners: BTreeSet<Address>,
@@ -41,8 +44,12 @@ impl Pow {
     /// Reads the section.
     pub(super) fn read(raw: &RawValue, warnings: &mut Vec<GenesisWarning>) -> Read<Self> {
         let mut pow = Object::read(raw)?;
+        let difficulty = pow.take("difficulty", |raw| read_difficulty(raw, warnings))?;
+        let (difficulty, start_difficulty) = difficulty.map_or((None, None), |(rule, start)| (Some(rule), start));
         let rules = Self {
-            difficulty: pow.take("difficulty", |raw| read_difficulty(raw, warnings))?,
+            difficulty,
+            start_difficulty,
+            from_block: pow.take("fromBlock", number_u64)?.or(pow.take("from_block", number_u64)?),
             empty_blocks: pow.take("empty_blocks", |raw| read_empty_blocks(raw, warnings))?,
             block_reward: pow.take("block_reward", number)?,
             authorized_miners: pow.take("authorized_miners", read_miners)?.unwrap_or_default(),
@@ -52,6 +59,11 @@ impl Pow {
         pow.ignore(&["comment"]);
         pow.finish("pow", warnings);
         Ok(rules)
+    }
+
+    /// Returns what the section says about the origin of the chain's blocks.
+    pub(super) fn own_section(&self) -> OwnSection {
+        OwnSection { present: true, from_block: self.from_block, start_difficulty: self.start_difficulty }
     }
 
     /// Fills in defaults; `fixed_by_besu` is `config.ethash.fixeddifficulty`.
@@ -92,8 +104,9 @@ impl Pow {
     }
 }
 
-/// Reads `{"fixed": n}` or `{"target_ms": n, "min": n, "max": n, "half_life_blocks": n}`.
-fn read_difficulty(raw: &RawValue, warnings: &mut Vec<GenesisWarning>) -> Read<DifficultyRule> {
+/// Reads `{"fixed": n}` or `{"target_ms": n, "min": n, "max": n, "half_life_blocks": n, "start": n}`; returns the rule, and the
+/// difficulty that it starts with at a hand-over.
+fn read_difficulty(raw: &RawValue, warnings: &mut Vec<GenesisWarning>) -> Read<(DifficultyRule, Option<U256>)> {
     if kind(raw) != "an object" {
         let problem = format!("expected {{\"fixed\": n}} or {{\"target_ms\": n}}, found {}", kind(raw));
         return Err(GenesisError::here(problem));
@@ -104,17 +117,18 @@ fn read_difficulty(raw: &RawValue, warnings: &mut Vec<GenesisWarning>) -> Read<D
     let half_life_blocks = object.take("half_life_blocks", number_u64)?;
     let min = object.take("min", number)?;
     let max = object.take("max", number)?;
+    let start = object.take("start", number)?;
     object.finish("pow.difficulty", warnings);
     let Some(fixed) = fixed else {
-        return target_rule(target_ms, half_life_blocks, min, max);
+        return Ok((target_rule(target_ms, half_life_blocks, min, max)?, start));
     };
-    if target_ms.is_some() || half_life_blocks.is_some() || min.is_some() || max.is_some() {
+    if start.is_some() || target_ms.is_some() || half_life_blocks.is_some() || min.is_some() || max.is_some() {
         return Err(GenesisError::at("fixed", "a fixed difficulty follows no target; remove it or the other fields"));
     }
     if fixed.is_zero() {
         return Err(GenesisError::at("fixed", "0 has no target, the least difficulty is 1"));
     }
-    Ok(DifficultyRule::Fixed(fixed))
+    Ok((DifficultyRule::Fixed(fixed), None))
 }
 
 fn target_rule(

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::spec::{Activation, ChainSpec, DifficultyRule, EmptyBlocks, PowRules};
 
-use super::{Genesis, forks};
+use super::{Genesis, ethereum, forks};
 
 impl Genesis {
     /// Returns a chain file that says everything explicitly and is read as this very genesis.
@@ -28,6 +28,11 @@ impl Genesis {
         if let Some(base_fee) = header.base_fee_per_gas {
             put("baseFeePerGas", base_fee.into());
         }
+        for (name, gas) in [("excessBlobGas", header.excess_blob_gas), ("blobGasUsed", header.blob_gas_used)] {
+            if let Some(gas) = gas.filter(|gas| *gas > 0) {
+                put(name, gas.into());
+            }
+        }
         put("alloc", alloc_json(self));
         Value::Object(file)
     }
@@ -46,7 +51,12 @@ impl Genesis {
         lines.add("base fee", describe_base_fee(self));
         let code_limit = spec.contract_size_limit.map_or("the fork's".to_owned(), |bytes| format!("{bytes} bytes"));
         lines.add("contract size limit", code_limit);
-        describe_pow(&mut lines, &spec.pow);
+        if let Some(rules) = &spec.ethereum {
+            rules.describe().into_iter().for_each(|(name, value)| lines.add(name, value));
+        }
+        if spec.last_unsealed().is_some() {
+            describe_pow(&mut lines, &spec.pow);
+        }
         for (fork, activation) in spec.forks.activations() {
             lines.add(&format!("fork {fork:?}"), describe_activation(*activation));
         }
@@ -74,7 +84,19 @@ fn config_json(spec: &ChainSpec, bootnodes: &[String]) -> Value {
     if !bootnodes.is_empty() {
         config.insert("discovery".to_owned(), json!({ "bootnodes": bootnodes }));
     }
-    config.insert("pow".to_owned(), pow_json(&spec.pow));
+    let mut pow = pow_json(&spec.pow);
+    if let Some(rules) = &spec.ethereum {
+        ethereum::write(rules, &mut config);
+        if let Some(hand_over) = rules.hand_over {
+            pow["fromBlock"] = hand_over.first.into();
+            if let Some(start) = hand_over.start_difficulty {
+                pow["difficulty"]["start"] = decimal(start);
+            }
+        }
+    }
+    if spec.last_unsealed().is_some() {
+        config.insert("pow".to_owned(), pow);
+    }
     Value::Object(config)
 }
 

@@ -125,11 +125,11 @@ where
 
         let number = block_overrides.number.unwrap_or(context.header.number);
         let timestamp = block_overrides.timestamp.unwrap_or(context.header.timestamp);
-        let fork = context.spec.fork_at(number, timestamp);
-        let mut block = environment::block_env(fork, context.header);
+        let fork = context.spec.fork_by(number, timestamp, context.header.difficulty);
+        let mut block = environment::block_env(context.spec, fork, context.header);
         overrides::apply_to_block(&mut db, &mut block, block_overrides);
 
-        let mut cfg = environment::cfg_env(context.spec, fork);
+        let mut cfg = environment::cfg_env(context.spec, fork, timestamp);
         cfg.disable_nonce_check = true;
         cfg.disable_block_gas_limit = true;
         cfg.disable_eip3607 = true;

@@ -49,6 +49,7 @@ fn world(fork: Fork, code: &[u8]) -> World {
         },
         fees: FeeRules::default(),
         contract_size_limit: None,
+        ethereum: None,
     };
     let header = Header {
         number: 100,

@@ -36,11 +36,11 @@ impl<'a, I: Inspector<Host<'a, BlockState<'a>>, EthInterpreter>> Replay<'a, I> {
         let TraceContext { spec, header, parent, cancelled, bytes_max, .. } = *context;
         let begun = BlockExecutor::begin(spec, header, parent, parent.reader());
         let state = begun.map_err(not_begun)?.into_state();
-        let fork = spec.fork_at(header.number, header.timestamp);
+        let fork = spec.fork_of(header);
         let host = Context::mainnet()
             .with_db(state)
-            .with_cfg(environment::cfg_env(spec, fork))
-            .with_block(environment::block_env(fork, header))
+            .with_cfg(environment::cfg_env(spec, fork, header.timestamp))
+            .with_block(environment::block_env(spec, fork, header))
             .with_chain(Cancellation(cancelled));
         let mut evm = host.build_mainnet_with_inspector(inspector);
         look_at_cancellation(&mut evm);

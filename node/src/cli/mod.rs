@@ -85,11 +85,16 @@ pub enum Command {
         place: PlaceArgs,
     },
     /// Read blocks from files (RLP, as geth writes them)
-    #[command(after_help = "Example:\n  drawbridge import --datadir node chain.rlp")]
+    #[command(
+        after_help = "Examples:\n  drawbridge import --datadir node chain.rlp\n  drawbridge import --datadir node --no-verify-seal geth-export.rlp"
+    )]
     Import {
         /// Files to read, one after the other
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Take other clients' Ethash seals as they are; everything else is checked, and Drawbridge's own seals always
+        #[arg(long)]
+        no_verify_seal: bool,
         /// Where.
         #[command(flatten)]
         place: PlaceArgs,

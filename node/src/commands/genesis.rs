@@ -144,6 +144,14 @@ fn show_rules(spec: &ChainSpec, out: &mut dyn Write) -> Result<(), Fatal> {
             Activation::Time(time) => say(out, format_args!("fork             {fork:?} from time {time}"))?,
         }
     }
+    if let Some(rules) = &spec.ethereum {
+        for (name, value) in rules.describe() {
+            say(out, format_args!("{name:<17}{value}"))?;
+        }
+    }
+    if spec.last_unsealed().is_none() {
+        return Ok(());
+    }
     let pow = &spec.pow;
     match &pow.difficulty {
         DifficultyRule::Fixed(difficulty) => say(out, format_args!("difficulty rule  always {difficulty}"))?,

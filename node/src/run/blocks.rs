@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
 use super::database::require_database;
-use super::ledger::{open, storage_error};
+use super::ledger::{ForeignSeals, open, open_with, storage_error};
 use super::{Export, now_seconds};
 use crate::config::NodeConfig;
 use crate::exit::Fatal;
@@ -37,7 +37,7 @@ pub fn export(config: NodeConfig, what: Export) -> Result<(), Fatal> {
     let mut out = BufWriter::new(file);
     let progress = Progress::new(last - first + 1, "blocks");
     let written = files::export(&view, &mut out, first, last, |number| progress.at(number - first + 1, ""))
-        .map_err(|error| file_error(&config, &what.file, error))?;
+        .map_err(|error| file_error(&config, &what.file, error, REMEDY))?;
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| Fatal::io(&part, &error))?;
     std::fs::rename(&part, &what.file).map_err(|error| Fatal::io(&what.file, &error))?;
     progress.end();
@@ -57,8 +57,9 @@ fn part_of(file: &Path) -> PathBuf {
 ///
 /// # Errors
 /// A block is refused (those before it stay), or a file or the database fails.
-pub fn import(config: NodeConfig, files: Vec<PathBuf>) -> Result<(), Fatal> {
-    let opened = open(&config)?;
+pub fn import(config: NodeConfig, files: Vec<PathBuf>, seals: ForeignSeals) -> Result<(), Fatal> {
+    let opened = open_with(&config, seals)?;
+    let foreign = opened.genesis.spec.ethereum.is_some();
     for path in &files {
         let file = File::open(path).map_err(|error| Fatal::io(path, &error))?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
@@ -71,7 +72,7 @@ pub fn import(config: NodeConfig, files: Vec<PathBuf>) -> Result<(), Fatal> {
         let report = match report {
             Ok(report) => report,
             Err(error) => {
-                let fatal = file_error(&config, path, error);
+                let fatal = file_error(&config, path, error, if foreign { REMEDY } else { REMEDY_OWN });
                 opened.close()?;
                 return Err(fatal);
             }
@@ -94,8 +95,11 @@ fn rates(report: &ImportReport, begun: Instant) -> String {
 
 /// What to do where a file holds no blocks of this chain.
 const REMEDY: &str = "the blocks before it are imported; check that the file is whole and belongs to this chain file";
+/// The same where the chain file has Drawbridge's seal from genesis on.
+const REMEDY_OWN: &str = "the blocks before it are imported; check that the file is whole and belongs to this chain file; for \
+                          blocks of geth or Besu the chain file needs config.pow.fromBlock, or \"seal\": \"ethash\"";
 
-fn file_error(config: &NodeConfig, path: &Path, error: FileError) -> Fatal {
+fn file_error(config: &NodeConfig, path: &Path, error: FileError, remedy: &str) -> Fatal {
     let cause = format!("{}: {error}", path.display());
     match error {
         FileError::Io(error) => Fatal::io(path, &error),
@@ -104,9 +108,9 @@ fn file_error(config: &NodeConfig, path: &Path, error: FileError) -> Fatal {
         FileError::Import { error, .. } => match *error {
             ImportError::Storage(error) => storage_error(&config.data.dir, error),
             ImportError::Corrupt(_) => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause },
-            _ => Fatal::config(cause, REMEDY),
+            _ => Fatal::config(cause, remedy),
         },
-        FileError::Malformed { .. } => Fatal::config(cause, REMEDY),
+        FileError::Malformed { .. } => Fatal::config(cause, remedy),
     }
 }
 

@@ -15,6 +15,15 @@ use crate::config::{ChainFileChoice, DEV_MNEMONIC, DevConfig, NodeConfig};
 use crate::datadir::Datadir;
 use crate::exit::Fatal;
 
+/// Says whether seals of other clients are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignSeals {
+    /// As the chain file says.
+    AsChainFile,
+    /// They are not, whatever the chain file says.
+    Trusted,
+}
+
 /// Holds an open data directory with its chain.
 pub(super) struct Opened {
     pub(super) ledger: LedgerHandle,
@@ -46,10 +55,15 @@ impl Opened {
 
 /// Opens the database and the ledger in the data directory; an empty one gets the chain file's genesis block.
 pub(super) fn open(config: &NodeConfig) -> Result<Opened, Fatal> {
+    open_with(config, ForeignSeals::AsChainFile)
+}
+
+/// Opens the data directory as [`open`] does, to import blocks whose seals are verified as `seals` says.
+pub(super) fn open_with(config: &NodeConfig, seals: ForeignSeals) -> Result<Opened, Fatal> {
     let datadir = Datadir::open(&config.data)?;
     let store = open_store(config)?;
     let text = chain_file(config, &*store)?;
-    let (genesis, warnings) = Genesis::parse(&text).map_err(|error| {
+    let (mut genesis, warnings) = Genesis::parse(&text).map_err(|error| {
         Fatal::config(
             format!("chain file: {error}"),
             "correct the field; `drawbridge genesis check FILE` checks a file",
@@ -57,6 +71,9 @@ pub(super) fn open(config: &NodeConfig) -> Result<Opened, Fatal> {
     })?;
     for warning in warnings {
         warn!("chain file: {warning}");
+    }
+    if seals == ForeignSeals::Trusted {
+        genesis.spec.trust_foreign_seals();
     }
     let ledger = Ledger::open(store, &genesis, &text, ledger_config(config))
         .map_err(|error| open_error(&config.data.dir, error))?;
@@ -135,6 +152,7 @@ fn ledger_config(config: &NodeConfig) -> LedgerConfig {
             rejournal_s: pool.rejournal.as_secs(),
             ..PoolConfig::default()
         },
+        ..LedgerConfig::default()
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 pub use blocks::{export, import};
 pub use database::db;
-pub use ledger::init;
+pub use ledger::{ForeignSeals, init};
 pub use serve::node;
 
 /// Which blocks `export` writes, and where.

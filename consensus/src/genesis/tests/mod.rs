@@ -1,4 +1,5 @@
 mod bad_files;
+mod ethereum;
 mod properties;
 
 use alloy_primitives::{address, b256};

@@ -1,0 +1,32 @@
+//! The suites, in the order of the table. A new one: a module with a `SUITE`, and its line in [`ALL`].
+
+mod account;
+mod difficulty;
+mod genesis;
+mod keystore;
+mod precompile;
+mod proof_of_work;
+mod rlp;
+mod state;
+mod tracers;
+mod transaction;
+mod trie;
+mod typed_data;
+
+use crate::suite::Suite;
+
+/// All suites.
+pub(crate) const ALL: &[Suite] = &[
+    state::SUITE,
+    transaction::SUITE,
+    rlp::SUITE,
+    trie::SUITE,
+    difficulty::SUITE,
+    proof_of_work::SUITE,
+    genesis::SUITE,
+    precompile::SUITE,
+    account::SUITE,
+    keystore::SUITE,
+    typed_data::SUITE,
+    tracers::SUITE,
+];
