@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, U256};
-use consensus::RecoveredBlock;
+use consensus::ethereum::rewards;
+use consensus::{ChainSpec, Era, RecoveredBlock};
 use evm_runtime::Receipt;
 use serde_json::{Value, json};
 
@@ -39,12 +40,24 @@ fn show_details(api: &Api, found: Option<&RecentBlock>) -> Answer {
     if let Some(fields) = shown.as_object_mut() {
         fields.remove("transactions");
     }
-    let reward = view.spec().pow.block_reward;
+    let (own, ommers) = rewards(view.spec(), block);
     reply(&json!({
         "block": shown,
-        "issuance": { "blockReward": reward, "uncleReward": U256::ZERO, "issuance": reward },
+        "issuance": { "blockReward": own, "uncleReward": ommers, "issuance": own.saturating_add(ommers) },
         "totalFees": total_fees(block, &receipts),
     }))
+}
+
+/// Returns what a block's miner and what its ommers' miners are credited, in wei.
+fn rewards(spec: &ChainSpec, block: &RecoveredBlock) -> (U256, U256) {
+    let mut payments = match spec.era_of(&block.header) {
+        Era::Drawbridge => vec![(block.header.beneficiary, spec.pow.block_reward)],
+        Era::Ethash => rewards::payments(spec.fork_of(&block.header), &block.header, &block.ommers),
+        Era::Merged => Vec::new(),
+    };
+    // The miner's own comes last.
+    let own = payments.pop().map_or(U256::ZERO, |(_, wei)| wei);
+    (own, payments.into_iter().map(|(_, wei)| wei).fold(U256::ZERO, U256::saturating_add))
 }
 
 /// Returns what the senders of a block's transactions paid for gas, in wei.

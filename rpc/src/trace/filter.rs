@@ -57,7 +57,7 @@ pub(crate) fn filter(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
             return Err(RpcError::timed_out());
         }
         let block = view.block_by_number(number)?.ok_or_else(RpcError::header_not_found)?;
-        if block.transactions.is_empty() && view.spec().pow.block_reward.is_zero() {
+        if replays::has_nothing(view.spec(), &block) {
             continue;
         }
         let mined = Mined::new(Arc::clone(&view), block)?;

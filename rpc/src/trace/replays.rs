@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::B256;
 use alloy_primitives::map::HashSet;
-use alloy_primitives::{B256, U256};
 use alloy_rpc_types_trace::parity::{
     Action, LocalizedTransactionTrace, RewardAction, RewardType, TraceType, TransactionTrace,
 };
-use consensus::RecoveredBlock;
+use consensus::ethereum::rewards;
+use consensus::{ChainSpec, Era, RecoveredBlock};
 use evm_runtime::trace;
 use serde_json::Value;
 
@@ -33,20 +34,37 @@ pub(super) fn of_block(
         0 => Vec::new(),
         _ => mined.replay_until(api, deadline, |context| trace::transaction_traces(context, 0..count))?,
     };
-    traces.extend(reward(&mined.block, mined.view.spec().pow.block_reward));
+    traces.extend(rewards(mined.view.spec(), &mined.block));
     Ok(traces)
 }
 
-/// Shows what the beneficiary of a block is credited, where it is anything.
-fn reward(block: &RecoveredBlock, wei: U256) -> Option<LocalizedTransactionTrace> {
-    let action = RewardAction { author: block.header.beneficiary, reward_type: RewardType::Block, value: wei };
-    (!wei.is_zero()).then(|| LocalizedTransactionTrace {
-        trace: TransactionTrace { action: Action::Reward(action), ..TransactionTrace::default() },
-        block_hash: Some(block.hash()),
-        block_number: Some(block.number()),
-        transaction_hash: None,
-        transaction_position: None,
-    })
+/// Shows who is credited for a block, where anybody is.
+fn rewards(spec: &ChainSpec, block: &RecoveredBlock) -> Vec<LocalizedTransactionTrace> {
+    let miner = block.header.beneficiary;
+    let payments = match spec.era_of(&block.header) {
+        Era::Drawbridge => vec![(miner, spec.pow.block_reward)],
+        Era::Ethash => rewards::payments(spec.fork_of(&block.header), &block.header, &block.ommers),
+        Era::Merged => Vec::new(),
+    };
+    // The miner's own comes last there, and first here.
+    let paid = payments.into_iter().rev().enumerate().filter(|(_, (_, wei))| !wei.is_zero());
+    let shown = paid.map(|(place, (author, value))| {
+        let reward_type = if place == 0 { RewardType::Block } else { RewardType::Uncle };
+        let action = Action::Reward(RewardAction { author, reward_type, value });
+        LocalizedTransactionTrace {
+            trace: TransactionTrace { action, ..TransactionTrace::default() },
+            block_hash: Some(block.hash()),
+            block_number: Some(block.number()),
+            transaction_hash: None,
+            transaction_position: None,
+        }
+    });
+    shown.collect()
+}
+
+/// Tells whether a block without transactions has nothing to show.
+pub(super) fn has_nothing(spec: &ChainSpec, block: &RecoveredBlock) -> bool {
+    block.transactions.is_empty() && rewards(spec, block).is_empty()
 }
 
 pub(crate) fn transaction(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {

@@ -135,7 +135,8 @@ impl Case {
     pub(crate) fn reads_what_differs(&self, names: &Names, forbidden: &[u8]) -> bool {
         let address = |target| names.address(target);
         let created = self.transactions.iter().filter_map(|planned| match &planned.to {
-            To::Create(program) => Some(program.assemble(&[], &address)),
+            // What is sent along stands behind the program, and runs where the program does not end before.
+            To::Create(program) => Some(program.assemble(&planned.input, &address)),
             To::Target(_) => None,
         });
         let runtime = self.contracts.iter().map(|contract| contract.runtime.assemble(&[], &address));
@@ -195,7 +196,9 @@ impl Case {
         for (index, planned) in self.transactions.iter().enumerate() {
             let to = match &planned.to {
                 To::Target(target) => format!("to {}", address(*target)),
-                To::Create(program) => format!("creates by {}", hex::encode(program.assemble(&[], &address))),
+                To::Create(program) => {
+                    format!("creates by {}", hex::encode(program.assemble(&planned.input, &address)))
+                }
             };
             let Planned { sender, fee, value, input, gas, access_list, authorizations, .. } = planned;
             let _ = writeln!(

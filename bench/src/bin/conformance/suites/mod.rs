@@ -8,6 +8,7 @@ mod precompile;
 mod proof_of_work;
 mod rlp;
 mod state;
+mod tracers;
 mod transaction;
 mod trie;
 mod typed_data;
@@ -27,4 +28,5 @@ pub(crate) const ALL: &[Suite] = &[
     account::SUITE,
     keystore::SUITE,
     typed_data::SUITE,
+    tracers::SUITE,
 ];

@@ -1,15 +1,22 @@
-//! Compares traces with those that geth published: one transaction on a given state, under one tracer, the whole answer.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+//! Traces that geth published: one transaction on a given state, under one tracer, the whole answer.
 
 mod vector;
-#[path = "../vectors/mod.rs"]
-mod vectors;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
+use bench::Failure;
 use serde_json::Value;
 use vector::Vector;
+
+use crate::stores::Stores;
+use crate::suite::{Checked, Context, Job, NO_FORK, Suite};
+use crate::vectors::{json_files, read_json};
+
+pub(crate) const SUITE: Suite = Suite {
+    name: "tracers",
+    about: "the answers of geth's callTracer, flatCallTracer and prestateTracer, by the tracers behind `debug_traceTransaction`",
+    archive: "tracers",
+    skips: &[],
+    jobs,
+};
 
 /// The tracer of each folder, and how its answers are compared.
 const FOLDERS: [(&str, &str, Compared); 7] = [
@@ -32,40 +39,30 @@ enum Compared {
     Expected,
 }
 
-#[test]
-fn traces_are_those_of_geth() {
-    let Some(folder) = vectors::unpacked("tracers") else { return };
-    evm_runtime::install_crypto();
-    let mut tally: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut failures = Vec::new();
-    for (name, tracer, compared) in FOLDERS {
-        for file in files(&folder.join(name)) {
-            let vector = Vector::read(&file);
-            let actual = vector.trace(tracer);
-            match difference(compared, vector.expected(), &actual) {
-                None => *tally.entry(name).or_default() += 1,
-                Some(difference) => failures.push(format!("{}: {difference}", file.display())),
-            }
+fn jobs(context: &Context) -> Result<Vec<Job>, Failure> {
+    let mut jobs = Vec::new();
+    for (folder, tracer, compared) in FOLDERS {
+        for path in json_files(&context.folder.join(folder))? {
+            let stores = context.stores.clone();
+            jobs.push(Job::new(context.name_of(&path), move |cases| {
+                let vector: Vector = read_json(&path)?;
+                cases.run(NO_FORK, "", || check(&vector, tracer, compared, &stores));
+                Ok(())
+            }));
         }
     }
-    println!("{tally:#?}");
-    assert!(failures.is_empty(), "{} of geth's traces differ:\n{}", failures.len(), failures.join("\n"));
-    assert!(tally.len() == FOLDERS.len(), "a folder is empty in {}", folder.display());
+    Ok(jobs)
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    files
-}
-
-fn difference(compared: Compared, expected: &Value, actual: &Value) -> Option<String> {
-    match compared {
-        Compared::Whole => first_difference("", expected, actual, true),
-        Compared::Flat => first_difference("", &flat(expected), &flat(actual), true),
-        Compared::Expected => first_difference("", expected, actual, false),
-    }
+fn check(vector: &Vector, tracer: &str, compared: Compared, stores: &Stores) -> Checked {
+    let actual = vector.trace(tracer, stores).map_err(|error| error.to_string())?;
+    let expected = vector.expected();
+    let difference = match compared {
+        Compared::Whole => first_difference("", expected, &actual, true),
+        Compared::Flat => first_difference("", &flat(expected), &flat(&actual), true),
+        Compared::Expected => first_difference("", expected, &actual, false),
+    };
+    difference.map_or(Ok(()), Err)
 }
 
 /// Leaves out what geth's own comparison of flat frames does.
