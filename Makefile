@@ -65,19 +65,19 @@ orders: build-all ## the order experiment: seller, buyer and device over JSON-RP
 faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
 
 crash: build-all ## kills the node in every situation of its life and checks what is left (N, SEED)
-	$(TARGET)/release/crash kill --node $(BIN) --cycles $(or $(N),20) --seed $(SEED)
+	$(TARGET)/release/crash kill --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 power: build-all ## power losses: what was not synced is lost in part (N, SEED)
-	$(TARGET)/release/crash power --node $(BIN) --cycles $(or $(N),12) --seed $(SEED)
+	$(TARGET)/release/crash power --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 disk-full: build-all ## fills a small file system under the node; takes root (N, SEED)
 	$(TARGET)/release/crash full --node $(BIN) --cycles $(or $(N),2) --seed $(SEED)
 
 io-errors: build-all ## calls on the database's files fail (N, SEED)
-	$(TARGET)/release/crash io --node $(BIN) --cycles $(or $(N),12) --seed $(SEED)
+	$(TARGET)/release/crash io --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 corrupt: build-all ## damages files of the database (N, SEED)
-	$(TARGET)/release/crash corrupt --node $(BIN) --cycles $(or $(N),20) --seed $(SEED)
+	$(TARGET)/release/crash corrupt --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
 	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'
