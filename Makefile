@@ -81,19 +81,19 @@ devices: build-all ## AWS's device SDKs against the embedded broker and Mosquitt
 faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
 
 crash: build-all ## kills the node in every situation of its life and checks what is left (N, SEED)
-	$(TARGET)/release/crash kill --node $(BIN) --cycles $(or $(N),20) --seed $(SEED)
+	$(TARGET)/release/crash kill --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 power: build-all ## power losses: what was not synced is lost in part (N, SEED)
-	$(TARGET)/release/crash power --node $(BIN) --cycles $(or $(N),12) --seed $(SEED)
+	$(TARGET)/release/crash power --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 disk-full: build-all ## fills a small file system under the node; takes root (N, SEED)
 	$(TARGET)/release/crash full --node $(BIN) --cycles $(or $(N),2) --seed $(SEED)
 
 io-errors: build-all ## calls on the database's files fail (N, SEED)
-	$(TARGET)/release/crash io --node $(BIN) --cycles $(or $(N),12) --seed $(SEED)
+	$(TARGET)/release/crash io --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 corrupt: build-all ## damages files of the database (N, SEED)
-	$(TARGET)/release/crash corrupt --node $(BIN) --cycles $(or $(N),20) --seed $(SEED)
+	$(TARGET)/release/crash corrupt --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 differential: build-all ## the same random transactions here and in Anvil or DRAWBRIDGE_OTHER_NODE (N, SEED)
 	DRAWBRIDGE_BIN=$(BIN) scripts/differential.sh $(or $(N),200) $(SEED)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bench::Failure;
 use bench::client::Client;
-use bench::process::{KilledCommand, path_text};
+use bench::process::{KilledCommand, NodeProcess, path_text};
 
 use crate::checks::Ledger;
 use crate::run::{Cycle, Run, START_TIME_MAX, remove};
@@ -118,12 +118,35 @@ impl Kills<'_> {
         problems.extend(check.into_problems());
         problems.extend(self.ledger.check_acknowledged(&mut client)?);
 
+        let (loaded, served) = self.load_and_kill(situation, node, &mut problems)?;
+        let done = self.command(situation, &mut problems)?;
+        problems.extend(self.run.verify(&datadir)?);
+        let text = format!("{text}{loaded}{done}, head {head}, {served} receipts, {checked} checked");
+        let outcome = if problems.is_empty() { "nothing lost" } else { "violation" }.to_owned();
+        self.run.end_cycle(Cycle {
+            number,
+            kind: format!("{situation:?}"),
+            outcome,
+            text,
+            start: Some(start),
+            problems,
+        });
+        Ok(())
+    }
+
+    /// Loads the node and kills it; says when, and returns how many receipts it served.
+    fn load_and_kill(
+        &mut self,
+        situation: Situation,
+        node: NodeProcess,
+        problems: &mut Vec<String>,
+    ) -> Result<(String, usize), Failure> {
+        let (datadir, backup) = (self.datadir(), self.run.folder.join("backup"));
         let running = self.traffic.begin(node.endpoint())?;
-        let backup = self.run.folder.join("backup");
-        let mut asked = None;
+        let (mut text, mut asked) = (String::new(), None);
         match situation {
             Mining | MiningPruned | Starting => {
-                text += &format!("node at {} ms", self.run.sleep_between(LOAD_MS));
+                text = format!("node at {} ms", self.run.sleep_between(LOAD_MS));
             }
             BackingUp => {
                 self.run.sleep_between(SHORT_LOAD_MS);
@@ -131,7 +154,7 @@ impl Kills<'_> {
                 let mut command = Command::new(&self.run.node);
                 command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
                 asked = Some(command.spawn()?);
-                text += &format!("node {} ms into a backup", self.run.sleep_between(START_MS));
+                text = format!("node {} ms into a backup", self.run.sleep_between(START_MS));
             }
             _ => {
                 self.run.sleep_between(SHORT_LOAD_MS);
@@ -146,20 +169,7 @@ impl Kills<'_> {
         if let Some(mut child) = asked {
             problems.extend(self.check_backup(&backup, child.wait()?.success())?);
         }
-        let done = self.command(situation, &mut problems)?;
-        text += &done;
-        problems.extend(self.run.verify(&datadir)?);
-        let text = format!("{text}, head {head}, {served} receipts, {checked} checked");
-        let outcome = if problems.is_empty() { "nothing lost" } else { "violation" }.to_owned();
-        self.run.end_cycle(Cycle {
-            number,
-            kind: format!("{situation:?}"),
-            outcome,
-            text,
-            start: Some(start),
-            problems,
-        });
-        Ok(())
+        Ok((text, served))
     }
 
     /// Kills the command of a situation that is no running node; says what it was.

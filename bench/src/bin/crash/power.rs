@@ -83,8 +83,9 @@ pub(crate) fn cycles(run: &mut Run, count: u64) -> Result<(), Failure> {
             remove(&losses.root())?;
             std::fs::create_dir(losses.root())?;
             losses.ledger = Ledger::default();
-            losses.traffic.forget();
         }
+        // The last power loss may have taken the token, or what the senders had of it.
+        losses.traffic.forget();
         losses.cycle(number)?;
     }
     losses.run.figures = vec![
