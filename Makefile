@@ -15,10 +15,11 @@ CARGO_FLAGS := --release --workspace --locked
 # Sizes of the slow proofs.
 CRASH_CYCLES ?= 20
 SEED ?= 1
-STATE_TESTS ?= sample
+# Of how many files of published vectors the sample in `make test` runs one.
+SAMPLE ?= 16
 ARGS ?=
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance conformance-sample bench help
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,7 +40,7 @@ setup:
 setup-all:
 	@scripts/setup.sh all
 
-test: lint doc unit contracts clients orders crash ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts clients orders crash ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -50,7 +51,7 @@ doc: setup-all
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 
 unit: setup-all
-	DRAWBRIDGE_STATE_TESTS=$(STATE_TESTS) cargo nextest run $(CARGO_FLAGS) --no-fail-fast
+	cargo nextest run $(CARGO_FLAGS) --no-fail-fast
 
 contracts: setup-all ## compiles the contracts again and compares with the checked-in artifacts
 	scripts/contracts.sh
@@ -64,8 +65,11 @@ orders: build-all ## the order experiment: seller, buyer and device over JSON-RP
 crash: build-all ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
 
-conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
-	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'
+conformance: build-all ## published test vectors, all of them, through the ledger's own doors (ARGS="--suite state --fork Osaka" and more)
+	$(TARGET)/release/conformance $(or $(ARGS),--document docs/conformance.md)
+
+conformance-sample: build-all
+	$(TARGET)/release/conformance --sample $(SAMPLE)
 
 bench: build-all ## all measurements; figures and commands stand in bench/README.md
 	scripts/bench.sh

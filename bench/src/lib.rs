@@ -2,7 +2,7 @@
 //! and states that are measured.
 //!
 //! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (kills a
-//! node under load and checks what is left) and `measure` (the parts by themselves).
+//! node under load and checks what is left), `conformance` (published test vectors) and `measure` (the parts by themselves).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

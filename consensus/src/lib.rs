@@ -22,6 +22,7 @@ pub mod spec;
 #[cfg(test)]
 mod test_chain;
 pub mod transaction;
+pub mod typed_data;
 pub mod validation;
 pub mod witness;
 
@@ -30,5 +31,6 @@ pub use ethereum::EthereumRules;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisWarning};
 pub use spec::{ChainSpec, DifficultyRule, EmptyBlocks, Era, FeeRules, Fork, PowRules};
 pub use transaction::{RecoveredTransaction, Transaction, TransactionError};
+pub use typed_data::{TypedData, TypedDataError};
 pub use validation::ValidationError;
 pub use witness::Witness;

@@ -36,24 +36,32 @@ pub fn dev_accounts(mnemonic: &str, count: u16) -> Result<Vec<(Address, SecretKe
     if words.is_empty() {
         return Err(Fatal::config("--dev.mnemonic is empty", "give the words, or leave the flag out"));
     }
-    // BIP-39: PBKDF2-HMAC-SHA512, 2048 rounds, salt "mnemonic" and the (empty) passphrase.
-    let mut seed = Zeroizing::new([0; 64]);
-    pbkdf2::pbkdf2_hmac::<Sha512>(words.as_bytes(), b"mnemonic", 2048, seed.as_mut());
+    let seed = mnemonic_seed(&words);
     (0..count).map(|index| dev_account(&seed, index)).collect()
 }
 
+/// Returns the seed of a mnemonic without a passphrase (BIP-39): PBKDF2-HMAC-SHA512, 2048 rounds, salt "mnemonic".
+pub fn mnemonic_seed(words: &str) -> Zeroizing<[u8; 64]> {
+    let mut seed = Zeroizing::new([0; 64]);
+    pbkdf2::pbkdf2_hmac::<Sha512>(words.as_bytes(), b"mnemonic", 2048, seed.as_mut());
+    seed
+}
+
+/// Derives the key at `path` below a seed (BIP-32); each step is a number and whether it is hardened. `None` where a number is 2^31 or
+/// more, and at one path in 2^127.
+pub fn derive_key(seed: &[u8; 64], path: &[(u32, bool)]) -> Option<SecretKey> {
+    let master = XPrv::new(seed.as_slice()).ok()?;
+    let derived = path.iter().try_fold(master, |parent, &(number, hardened)| {
+        parent.derive_child(ChildNumber::new(number, hardened).ok()?).ok()
+    })?;
+    crypto::secret_key(derived.private_key().to_bytes().into()).ok()
+}
+
 fn dev_account(seed: &[u8; 64], index: u16) -> Result<(Address, SecretKey), Fatal> {
-    // One index in 2^127 gives no key (BIP-32); no mnemonic is known for which it happens.
-    let unlucky = || Fatal::config(format!("--dev.mnemonic has no account {index}"), "choose another mnemonic");
     let path = [(44, true), (60, true), (0, true), (0, false), (u32::from(index), false)];
-    let extended = path
-        .into_iter()
-        .try_fold(XPrv::new(seed.as_slice()).map_err(|_| unlucky())?, |parent, (number, hardened)| {
-            parent.derive_child(ChildNumber::new(number, hardened)?)
-        })
-        .map_err(|_: bip32::Error| unlucky())?;
-    let bytes: [u8; 32] = extended.private_key().to_bytes().into();
-    let key = crypto::secret_key(bytes).map_err(|_| unlucky())?;
+    // No mnemonic is known for which it happens.
+    let key = derive_key(seed, &path)
+        .ok_or_else(|| Fatal::config(format!("--dev.mnemonic has no account {index}"), "choose another mnemonic"))?;
     Ok((crypto::address_of(&key), key))
 }
 

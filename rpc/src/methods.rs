@@ -132,6 +132,7 @@ pub static METHODS: &[Method] = &[
     slow("eth_signTransaction", &["transaction"], send::sign_transaction, "Signs a complete transaction of an unlocked account."),
     slow("eth_fillTransaction", &["transaction"], send::fill_transaction, "Fills what a transaction leaves open."),
     quick("eth_sign", &["address", "message"], sign::sign, "Signs a message (EIP-191) with an unlocked account."),
+    slow("eth_signTypedData_v4", &["address", "typedData"], sign::sign_typed_data, "Signs typed data (EIP-712) with an unlocked account; an object, or JSON in text."),
 
     slow("eth_getLogs", &["query"], logs::get_logs, "The logs of a block or a range that a query asks for."),
     quick("eth_newFilter", &["query"], polling::new_filter, "Installs a filter for logs; its id."),

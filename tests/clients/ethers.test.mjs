@@ -15,6 +15,7 @@ import {
   parseEther,
   toUtf8Bytes,
   verifyMessage,
+  verifyTypedData,
 } from "ethers";
 import { accounts, artifact, httpUrl, otherNode, soon, wsUrl } from "./node.mjs";
 
@@ -214,6 +215,12 @@ describe("contracts", () => {
     assert.equal(verifyMessage(message, await signer.signMessage(message)), accounts[3].address);
     const legacy = await provider.send("eth_sign", [accounts[3].address, `0x${Buffer.from(toUtf8Bytes(message)).toString("hex")}`]);
     assert.equal(verifyMessage(message, legacy), accounts[3].address);
+
+    const domain = { name: "Drawbridge", chainId: (await provider.getNetwork()).chainId, verifyingContract: await token.getAddress() };
+    const types = { Order: [{ name: "buyer", type: "Person" }, { name: "doors", type: "uint16[]" }], Person: [{ name: "wallet", type: "address" }] };
+    const value = { buyer: { wallet: buyer.address }, doors: [7n, 17n] };
+    const typed = await signer.signTypedData(domain, types, value);
+    assert.equal(verifyTypedData(domain, types, value, typed), accounts[3].address);
   });
 
   test("getLogs selects by address, topic alternatives and block hash", async () => {

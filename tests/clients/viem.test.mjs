@@ -16,6 +16,7 @@ import {
   numberToHex,
   parseEther,
   recoverMessageAddress,
+  recoverTypedDataAddress,
   webSocket,
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
@@ -199,6 +200,13 @@ describe("contracts", () => {
     assert.equal(receipt.from.toLowerCase(), account.toLowerCase());
     const signature = await wallet.signMessage({ message: "open" });
     assert.equal(await recoverMessageAddress({ message: "open", signature }), account);
+    const data = {
+      domain: { name: "Drawbridge", version: "1" },
+      types: { Door: [{ name: "number", type: "uint256" }, { name: "secret", type: "bytes4" }] },
+      primaryType: "Door",
+      message: { number: 2n ** 200n, secret: "0x01020304" },
+    };
+    assert.equal(await recoverTypedDataAddress({ ...data, signature: await wallet.signTypedData(data) }), account);
   });
 });
 

@@ -1,8 +1,10 @@
-//! Signing messages (EIP-191), never bare digests: a signed message must not be mistaken for a transaction.
+//! Signing messages (EIP-191) and typed data (EIP-712), never bare digests: a signed message must not be mistaken for a transaction.
 
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, Signature, eip191_hash_message};
+use consensus::TypedData;
+use serde_json::Value;
 
 use crate::api::{Answer, Api, reply};
 use crate::errors::RpcError;
@@ -12,6 +14,19 @@ use crate::params::{Call, Data};
 pub(crate) fn sign(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let (address, message) = (call.required::<Address>()?, call.required::<Data>()?);
     reply(&sign_message(api, address, &message, &Authority::Unlocked)?)
+}
+
+/// Signs typed data (EIP-712). Libraries send it as an object or as JSON in text.
+pub(crate) fn sign_typed_data(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
+    let (address, data) = (call.required::<Address>()?, call.required::<Value>()?);
+    let unreadable = |error: &dyn std::fmt::Display| RpcError::invalid_argument(1, error);
+    let data = match data {
+        Value::String(text) => serde_json::from_str(&text).map_err(|error| unreadable(&error))?,
+        object => object,
+    };
+    let digest = TypedData::parse(data).and_then(|data| data.digest()).map_err(|error| unreadable(&error))?;
+    let signature = Authority::Unlocked.sign(api, address, digest)?;
+    reply(&Bytes::copy_from_slice(&signature.as_bytes()))
 }
 
 /// Signs a message; the last byte is 27 or 28.

@@ -1,6 +1,7 @@
 //! The node's own accounts, and its miner's switch.
 
 use alloy_primitives::{Address, U256};
+use consensus::TypedData;
 use rpc::RpcConfig;
 use serde_json::{Value, json};
 
@@ -83,6 +84,31 @@ async fn passwords_open_accounts() {
     node.call("personal_sendTransaction", json!([request, "pw"])).await;
     node.chain.mine();
     assert_eq!(node.call("eth_getBalance", json!([address, "latest"])).await, "0x5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typed_data_is_signed_as_an_object_and_as_text() {
+    let node = Node::usual().await;
+    let data = json!({
+        "types": { "Door": [{ "name": "number", "type": "uint16" }, { "name": "buyer", "type": "address" }] },
+        "primaryType": "Door",
+        "domain": { "name": "Drawbridge", "chainId": 1337 },
+        "message": { "number": 7, "buyer": account(1) },
+    });
+    let digest = TypedData::parse(data.clone()).unwrap().digest().unwrap();
+    let expected = alloy_primitives::hex::encode_prefixed(consensus::crypto::sign(&key(0), digest).as_bytes());
+    assert_eq!(node.call("eth_signTypedData_v4", json!([account(0), data])).await, expected);
+    assert_eq!(node.call("eth_signTypedData_v4", json!([account(0), data.to_string()])).await, expected);
+    let mut wrong = data.clone();
+    wrong["message"]["number"] = json!(70_000);
+    for (params, code, words) in [
+        (json!([account(0), wrong]), -32602, "invalid argument 1: message.number: 70000 is no uint16"),
+        (json!([account(0), "{"]), -32602, "invalid argument 1: EOF while parsing an object at line 1 column 1"),
+        (json!([account(0)]), -32602, "missing value for required argument 1"),
+        (json!([account(1), data]), -32000, "unknown account"),
+    ] {
+        assert_eq!(node.refusal("eth_signTypedData_v4", params).await, (code, words.to_owned()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
