@@ -1,9 +1,13 @@
 //! The suites, in the order of the table. A new one: a module with a `SUITE`, and its line in [`ALL`].
 
 mod account;
+mod block;
+mod chain;
+mod difficulty;
 mod genesis;
 mod keystore;
 mod precompile;
+mod proof_of_work;
 mod rlp;
 mod state;
 mod transaction;
@@ -15,9 +19,15 @@ use crate::suite::Suite;
 /// All suites.
 pub(crate) const ALL: &[Suite] = &[
     state::SUITE,
+    block::BLOCKS,
+    block::ONE_BLOCK_CHAINS,
+    chain::SEALED,
+    chain::SERVED,
     transaction::SUITE,
     rlp::SUITE,
     trie::SUITE,
+    difficulty::SUITE,
+    proof_of_work::SUITE,
     genesis::SUITE,
     precompile::SUITE,
     account::SUITE,

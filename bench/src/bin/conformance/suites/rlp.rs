@@ -177,7 +177,7 @@ fn rlp_decode(bytes: &[u8]) -> Result<Item, String> {
         return Err("bytes after the item".to_owned());
     }
     if list.is_data() {
-        return list.data().map(|data| Item::Bytes(data.to_vec())).map_err(text);
+        return list.as_val().map(Item::Bytes).map_err(text);
     }
     let items = (0..list.item_count().map_err(text)?).map(|index| rlp_decode(list.at(index).map_err(text)?.as_raw()));
     let items = items.collect::<Result<Vec<_>, _>>()?;
