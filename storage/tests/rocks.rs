@@ -259,6 +259,33 @@ fn a_log_that_was_damaged_after_its_sync_is_told_and_not_dropped() {
 }
 
 #[test]
+fn an_older_manifest_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let manifest = {
+        let store = open(directory.path()).unwrap();
+        let manifest = files(directory.path(), |name| name.starts_with("MANIFEST")).pop().unwrap();
+        for round in 0..2 {
+            put(&store, round, b"row");
+            store.compact().unwrap();
+        }
+        store.sync().unwrap();
+        manifest
+    };
+    let whole = fs::read(&manifest).unwrap();
+    let mut refused = 0;
+    for size in (0..whole.len()).step_by(40) {
+        let copy = copy_of(directory.path());
+        fs::write(copy.path().join(manifest.file_name().unwrap()), &whole[..size]).unwrap();
+        let result = open(copy.path());
+        assert!(matches!(result, Err(StorageError::Corrupt(_))), "{size} bytes: {result:?}");
+        refused += 1;
+    }
+    assert!(refused > 10, "{refused}");
+    let store = open(directory.path()).unwrap();
+    assert_eq!(store.iterate(Table::Accounts, &[]).count(), 2);
+}
+
+#[test]
 fn a_torn_log_that_was_not_synced_reopens() {
     let (directory, log) = logged(200, &[9; 300], false);
     let whole = fs::read(&log).unwrap();

@@ -98,3 +98,18 @@ fn a_closed_ledger_refuses_work() {
     ledger.shut_down().unwrap();
     assert_eq!(ledger.import(block, NOW), Err(ImportError::ShutDown));
 }
+
+#[test]
+fn a_head_whose_state_is_another_one_is_not_opened() {
+    let file = newest();
+    let store = Arc::new(MemoryStore::new());
+    let ledger = open(store.clone(), &file);
+    ledger.import(branch(&file, &[], "A", &[vec![Act::Send(1, address(7), 1)]]).remove(0), NOW).unwrap();
+    ledger.shut_down().unwrap();
+    let mut batch = Batch::default();
+    batch.put(Table::AccountTrie, Vec::new(), *b"another root");
+    store.commit(batch, Durability::Disk).unwrap();
+    let (genesis, _) = Genesis::parse(&file).unwrap();
+    let error = Ledger::open(store, &genesis, &file, Default::default()).err().unwrap();
+    assert!(matches!(&error, OpenError::Corrupt(problem) if problem.starts_with("state root")), "{error}");
+}

@@ -25,8 +25,10 @@ const ERA: u64 = 4;
 const LOAD_MS: (u64, u64) = (200, 700);
 /// Bytes that are left when the disk is filled from outside; the node takes the rest.
 const LEFT_BYTES_MAX: u64 = 3 << 20;
+/// How often everything is read on the full disk.
+const READS: usize = 5;
 /// How long the node may take to fill the rest, and to write again when there is space.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A journal of the pool that the disk did not take in full would bring back transactions with gaps between them.
 const FLAGS: &[&str] = &["--txpool.nolocals"];
@@ -107,7 +109,11 @@ pub(crate) fn cycles(run: &mut Run, count: u64) -> Result<(), Failure> {
             full.ledger = Ledger::default();
             full.traffic.forget();
         }
-        let end = [End::SpaceAgain, End::Killed, End::SpaceAgain, End::Stopped][full.run.random.index(4)];
+        let end = match number % 4 {
+            1 | 3 => End::SpaceAgain,
+            2 => End::Killed,
+            _ => End::Stopped,
+        };
         full.cycle(number, end)?;
     }
     full.run.figures = vec![
@@ -158,11 +164,11 @@ impl Full<'_> {
     }
 
     /// Reads while nothing can be written; the head must stand. Returns its number.
-    fn read_while_full(&self, node: &mut NodeProcess, problems: &mut Vec<String>) -> Result<u64, Failure> {
+    fn read_while_full(&mut self, node: &mut NodeProcess, problems: &mut Vec<String>) -> Result<u64, Failure> {
         let mut client = Client::connect(node.endpoint())?;
         let head = head_number(&mut client)?;
-        for _ in 0..20 {
-            problems.extend(self.ledger.check_all(&mut client)?.into_problems());
+        for _ in 0..READS {
+            problems.extend(self.ledger.check_recent(&mut client, &mut self.run.random)?.into_problems());
             let block = client.call("eth_getBlockByNumber", json!(["latest", true]))?;
             let miner = block.get("miner").cloned().unwrap_or_default();
             client.call("eth_getBalance", json!([miner, "latest"]))?;

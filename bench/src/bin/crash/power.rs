@@ -222,7 +222,7 @@ impl Losses<'_> {
             self.judge(fsync, off, &lost, problems);
             return Ok((None, lost.len()));
         }
-        problems.extend(self.run.verify(&datadir)?);
+        problems.extend(self.run.verify_unless_new(&datadir, self.ledger.receipts.is_empty())?);
         let mut node = self.run.spawn(&datadir, &["--txpool.nolocals"])?;
         let start = node.wait_for_answer(START_TIME_MAX)?;
         let mut client = Client::connect(node.endpoint())?;

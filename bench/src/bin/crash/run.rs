@@ -184,6 +184,13 @@ impl Run {
         let whole = ran.code == Some(0) && ran.text.contains("the database is whole");
         Ok(if whole { Vec::new() } else { vec![format!("db verify: exit code {:?}: {}", ran.code, ran.text)] })
     }
+
+    /// The same of a database whose first write may have failed, as nothing was served from it: the next start makes it anew.
+    pub(crate) fn verify_unless_new(&self, datadir: &Path, nothing_served: bool) -> Result<Vec<String>, Failure> {
+        let found = self.verify(datadir)?;
+        let is_new = nothing_served && found.iter().any(|text| text.contains("has no head"));
+        Ok(if is_new { Vec::new() } else { found })
+    }
 }
 
 /// Removes what is there, file or directory.
