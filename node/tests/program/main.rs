@@ -4,6 +4,7 @@
 
 mod blocks;
 mod database;
+mod devices;
 mod doors;
 mod exit_codes;
 mod legacy;
