@@ -97,7 +97,7 @@ run_sdks() {
 
 DEVICE_PORT=$(free_port)
 export DEVICE_PORT
-device serve --mqtt.port "$DEVICE_PORT" --mqtt.https=false --color never 2>"$work/embedded.log" &
+"$bin" device serve --datadir "$work/data" --mqtt.port "$DEVICE_PORT" --mqtt.https=false --color never 2>"$work/embedded.log" &
 pids+=($!)
 wait_for "$work/embedded.log" "MQTT over TLS"
 run_sdks "the embedded broker"
@@ -120,6 +120,7 @@ require_certificate true
 use_identity_as_username true
 acl_file $work/mosquitto.acl
 max_packet_size 262144
+set_tcp_nodelay true
 EOF
 # Started by root, Mosquitto would give up the right to read the key.
 [ "$(id -u)" -ne 0 ] || echo "user root" >>"$work/mosquitto.conf"

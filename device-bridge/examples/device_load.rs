@@ -138,7 +138,7 @@ fn mosquitto(devices_dir: &Path) -> Outcome<Server> {
     let file = |name: &str| devices_dir.join(name).display().to_string();
     let config = format!(
         "user root\nlistener {port} 127.0.0.1\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n\
-         use_identity_as_username true\nmax_inflight_messages 100\n",
+         use_identity_as_username true\nmax_inflight_messages 100\nset_tcp_nodelay true\n",
         file("ca.pem"),
         file("server.pem"),
         file("server.key")
@@ -204,6 +204,7 @@ async fn connect(name: String, port: u16, config: Arc<ClientConfig>, work: Work)
     options.set_keep_alive(Duration::from_secs(600)).set_clean_session(true).set_max_packet_size(1 << 18, 1 << 18);
     options.set_transport(Transport::Tls(TlsConfiguration::Rustls(config)));
     let (client, mut events) = AsyncClient::new(options, 16);
+    events.network_options.set_tcp_nodelay(true);
     client.try_subscribe(answer_topic(&name, work), QoS::AtLeastOnce)?;
     while !matches!(events.poll().await?, Event::Incoming(Packet::SubAck(_))) {}
     Ok(Device { name, client, events })

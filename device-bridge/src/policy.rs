@@ -310,10 +310,10 @@ struct Bound {
 impl Grants {
     /// Tells whether the action is allowed on this client id, topic, topic filter (compared as text) or thing.
     pub fn allows(&self, action: Action, name: &str) -> bool {
+        let text = [action.resource_type().as_bytes(), b"/", name.as_bytes()].concat();
         let mut allowed = false;
         for statement in self.statements.iter().filter(|statement| statement.actions.contains(&action)) {
-            let kind = action.resource_type();
-            if !statement.resources.iter().any(|pattern| pattern.matches(kind, name)) {
+            if !statement.resources.iter().any(|pattern| pattern.matches(&text)) {
                 continue;
             }
             if statement.denies {
@@ -380,8 +380,7 @@ impl Pattern {
     }
 
     /// Matches `KIND/NAME`; time is at most the product of the two lengths.
-    fn matches(&self, kind: &str, name: &str) -> bool {
-        let text = [kind.as_bytes(), b"/", name.as_bytes()].concat();
+    fn matches(&self, text: &[u8]) -> bool {
         let (mut at, mut token) = (0, 0);
         // The last `*`, and where its match ended.
         let mut star: Option<(usize, usize)> = None;

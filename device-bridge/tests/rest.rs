@@ -18,6 +18,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+/// Method, path, body ⇒ status, exception.
+type Case<'a> = (&'a str, &'a str, &'a [u8], u16, Option<&'a str>);
+
 struct Answer {
     status: u16,
     exception: Option<String>,
@@ -53,7 +56,7 @@ async fn requests_have_awss_statuses_and_exceptions() {
     let config = site.add("dock-1");
     let large = format!(r#"{{"state":{{"reported":{{"a":"{}"}}}}}}"#, "x".repeat(9000));
     let endless = vec![b'x'; 200 * 1024];
-    let cases: [(&str, &str, &[u8], u16, Option<&str>); 19] = [
+    let cases: [Case<'_>; 19] = [
         ("GET", "/things/dock-1/shadow", b"", 404, Some("ResourceNotFoundException")),
         ("POST", "/things/dock-1/shadow", br#"{"state":{"desired":{"lock":"open"}}}"#, 200, None),
         ("GET", "/things/dock-1/shadow", b"", 200, None),

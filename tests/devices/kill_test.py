@@ -32,11 +32,14 @@ class Service:
                 break
         else:
             raise AssertionError("the service did not start")
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self.reader.start()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        self.reader.join()
+        self.process.stderr.close()
 
 
 def connect(port):

@@ -136,7 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.event(event).await?;
             }
         }
-        self.flush().await
+        // What this led to is written together with what waits in the session.
+        Ok(())
     }
 
     async fn event(&mut self, event: Event) -> Result<(), End> {

@@ -58,10 +58,13 @@ pub(super) async fn listen(
             warn!("too many connections; closed one");
             continue;
         };
-        let (shared, stopped) = (shared.clone(), stopped.clone());
+        let (shared, mut stopped) = (shared.clone(), stopped.clone());
         connections.spawn(async move {
             let _place = place;
-            let greeted = greet(&shared, stream).await;
+            let greeted = tokio::select! {
+                greeted = greet(&shared, stream) => greeted,
+                _ = stopped.changed() => return,
+            };
             drop(handshake);
             let Some((stream, peer)) = greeted else { return };
             let asks_for_http = stream.get_ref().1.alpn_protocol().map(|name| ALPN_HTTP.contains(&name));

@@ -47,7 +47,7 @@ const RECHECK_EVERY: Duration = Duration::from_secs(60);
 /// How often certificates that end soon are warned of.
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// How long connections have to end when the broker stops.
-const STOP_TIME_MAX: Duration = Duration::from_secs(5);
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Where the broker listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,14 +116,18 @@ impl Broker {
         store: Arc<dyn Store>,
     ) -> Result<Self, BrokerError> {
         let tls = ServerTls::open(&registry)?;
+        // Whatever can fail comes before the first thread.
+        let (mqtt, mqtt_addr) = bind(settings.mqtt).await?;
+        let https = match settings.https {
+            Some(addr) => Some(bind(addr).await?),
+            None => None,
+        };
         let router = Arc::new(Router::open(store.clone(), now_seconds())?);
         let publisher = router.clone();
         let publish = Box::new(move |message: ShadowMessage| send(&publisher, message));
         let (service, shadows) = ShadowService::spawn(store, publish)?;
         let shared = Arc::new(Shared { router, registry, shadows, tls, changes: watch::channel(()).0 });
         let (stop, stopped) = watch::channel(false);
-        let mqtt = bind(settings.mqtt).await?;
-        let mqtt_addr = mqtt.local_addr().map_err(|source| BrokerError::Listen { addr: settings.mqtt, source })?;
         let mut tasks = vec![
             tokio::spawn(watch_registry(shared.clone(), stopped.clone())),
             tokio::spawn(sweep(shared.clone(), stopped.clone())),
@@ -131,9 +135,7 @@ impl Broker {
         ];
         info!(addr = %mqtt_addr, "MQTT over TLS");
         let mut https_addr = None;
-        if let Some(addr) = settings.https {
-            let https = bind(addr).await?;
-            let addr = https.local_addr().map_err(|source| BrokerError::Listen { addr, source })?;
+        if let Some((https, addr)) = https {
             https_addr = Some(addr);
             tasks.push(tokio::spawn(listener::listen(shared.clone(), https, listener::Protocol::Https, stopped)));
             info!(%addr, "shadows over HTTPS");
@@ -249,8 +251,11 @@ fn send(router: &Router, message: ShadowMessage) {
     router.publish(Message::plain(message.topic, message.payload, Quality::AtLeastOnce));
 }
 
-async fn bind(addr: SocketAddr) -> Result<TcpListener, BrokerError> {
-    TcpListener::bind(addr).await.map_err(|source| BrokerError::Listen { addr, source })
+async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BrokerError> {
+    let failed = |source| BrokerError::Listen { addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// Follows the registry, so that whoever is not accepted any more is disconnected at once.

@@ -417,3 +417,7 @@ pub(super) fn keep_alive_seconds(asked: u16) -> u16 {
 pub(super) const fn in_flight_max() -> usize {
     IN_FLIGHT_MAX as usize
 }
+
+#[cfg(test)]
+#[path = "packet_tests.rs"]
+mod tests;

@@ -182,7 +182,7 @@ mod tests {
             topic in "[ab$](/[ab]?){0,4}",
             removed in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
         ) {
-            let mut filters: Vec<String> = filters.into_iter().filter(|filter| is_filter(filter)).collect();
+            let filters: Vec<String> = filters.into_iter().filter(|filter| is_filter(filter)).collect();
             let mut tree = SubscriptionTree::default();
             for (index, filter) in filters.iter().enumerate() {
                 tree.insert(filter, format!("c{index}").into(), index);
@@ -198,11 +198,10 @@ mod tests {
             let expected: Vec<usize> =
                 (0..filters.len()).filter(|index| !gone.contains(index) && matches(&filters[*index], &topic)).collect();
             prop_assert_eq!(found, expected);
-            for index in 0..filters.len() {
-                tree.remove(&filters[index], &format!("c{index}"));
+            for (index, filter) in filters.iter().enumerate() {
+                tree.remove(filter, &format!("c{index}"));
             }
             prop_assert!(tree.root.children.is_empty());
-            filters.clear();
         }
     }
 }

@@ -92,6 +92,8 @@ async fn run(broker: &ExternalBroker, jobs: &mpsc::Sender<Job>, answers: Arc<Mut
         options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.clone())));
     }
     let (client, mut events) = AsyncClient::new(options, CLIENT_QUEUE_MAX);
+    // Answers go out at once.
+    events.network_options.set_tcp_nodelay(true);
     let publisher = client.clone();
     let sender = tokio::spawn(async move {
         let mut answers = answers.lock().await;

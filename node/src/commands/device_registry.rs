@@ -78,7 +78,7 @@ fn ca(command: &CaCommand, folder: &Path, out: &mut dyn Write) -> Result<(), Fat
             let server = Authority::server_certificate_path(folder);
             for (what, path) in [("Certificate authority", &certificate), ("Broker's certificate", &server)] {
                 let (_, until) = certificate_times(&read(path, 64 * 1024)?).map_err(fatal)?;
-                let days = until.saturating_sub(now_seconds()) / DAY;
+                let days = until.saturating_sub(now_seconds()).div_ceil(DAY);
                 say(out, format_args!("{what}: {}, {days} days left", path.display()))?;
             }
             say(out, format_args!("Revoked certificates: {}", Authority::revocation_list_path(folder).display()))?;
@@ -146,7 +146,16 @@ fn revoke(folder: &Path, name: &str, certificate: Option<&str>, out: &mut dyn Wr
     let now = now_seconds();
     let revoked = registry.revoke(name, certificate, now).map_err(fatal)?;
     // The registry holds from here on; the list is for brokers that are not ours.
-    authority(folder)?.write_revocation_list(&registry.revoked(), now).map_err(fatal)?;
+    let authority = authority(folder)?;
+    loop {
+        let listed = registry.revoked();
+        authority.write_revocation_list(&listed, now).map_err(fatal)?;
+        // Another command may have revoked more meanwhile, and the last list written must have all of it.
+        registry.refresh().map_err(fatal)?;
+        if registry.revoked().len() == listed.len() {
+            break;
+        }
+    }
     revoked.iter().try_for_each(|id| say(out, format_args!("Revoked: {id}")))?;
     say(out, format_args!("List for other brokers: {}", Authority::revocation_list_path(folder).display()))
 }
@@ -161,8 +170,12 @@ fn list(folder: &Path, out: &mut dyn Write) -> Result<(), Fatal> {
             let id = certificate.id.get(..12).unwrap_or_default();
             let left = certificate.expires_at.saturating_sub(now);
             let state = state(certificate, now);
-            let line =
-                format!("{:width$}  {state:10}  {id:12}  {:>5}  {}", thing.name, left / DAY, warning(certificate, now));
+            let line = format!(
+                "{:width$}  {state:10}  {id:12}  {:>5}  {}",
+                thing.name,
+                left.div_ceil(DAY),
+                warning(certificate, now)
+            );
             say(out, line.trim_end())?;
         }
     }

@@ -80,11 +80,17 @@ async fn serve_until_stopped(
     let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
     let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
-    let broker = super::devices::start_broker(config).await?;
     let meeting = Meeting::start(config, opened)?;
     let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
     let rpc = start_rpc(config, opened, keystore, miner, meeting.operation.clone()).await?;
     announce(config, opened, &rpc)?;
+    let broker = match super::devices::start_broker(config).await {
+        Ok(broker) => broker,
+        Err(fatal) => {
+            rpc.stop().await;
+            return Err(fatal);
+        }
+    };
     let mut network = meeting.network;
     let mut sync = tokio::time::interval(SYNC_EVERY);
     let mut expire = tokio::time::interval(EXPIRE_EVERY);

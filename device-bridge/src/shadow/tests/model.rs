@@ -31,7 +31,7 @@ impl Section {
                 }
                 self.objects.insert(path.clone());
                 for (key, value) in object {
-                    self.patch(&[path.as_slice(), &[key.clone()]].concat(), value);
+                    self.patch(&[path.as_slice(), std::slice::from_ref(key)].concat(), value);
                 }
             }
             leaf => {
@@ -68,7 +68,7 @@ fn flatten(path: &Path, value: &Value, into: &mut BTreeMap<Path, Value>) {
     match value {
         Value::Object(object) if !object.is_empty() => {
             for (key, value) in object {
-                flatten(&[path.as_slice(), &[key.clone()]].concat(), value, into);
+                flatten(&[path.as_slice(), std::slice::from_ref(key)].concat(), value, into);
             }
         }
         leaf => {
