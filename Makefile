@@ -18,7 +18,7 @@ SEED ?= 1
 STATE_TESTS ?= sample
 ARGS ?=
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash simulate conformance bench help
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ orders: build-all ## the order experiment: seller, buyer and device over JSON-RP
 
 crash: build-all ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
+
+simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
+	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
 
 conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
 	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'
