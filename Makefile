@@ -27,7 +27,7 @@ endif
 CLUSTER_DIR ?= cluster
 
 .PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders devices conformance conformance-sample bench help
-.PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions
+.PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -106,6 +106,9 @@ conformance-sample: build-all
 
 partitions: build-all ## five nodes in network namespaces: partitions, loss, slow links, kills (N, SEED)
 	$(TARGET)/release/partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
+
+simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
+	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
 
 
 bench: build-all ## all measurements; figures and commands stand in bench/README.md
