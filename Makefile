@@ -18,7 +18,7 @@ SEED ?= 1
 STATE_TESTS ?= sample
 ARGS ?=
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders devices crash conformance bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders hostile devices crash conformance bench help
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,7 @@ setup:
 setup-all:
 	@scripts/setup.sh all
 
-test: lint doc unit contracts clients orders devices crash ## runs every check, the slow ones small
+test: lint doc unit contracts clients orders hostile devices crash ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -63,6 +63,9 @@ orders: build-all ## the order experiment: seller, buyer and device over JSON-RP
 
 devices: build-all ## AWS's device SDKs against the embedded broker and Mosquitto; the shadow service killed (DEVICE_KILLS)
 	DRAWBRIDGE_BIN=$(BIN) scripts/devices.sh
+
+hostile: build-all ## hostile attempts on the device path: none may open a lock (HOSTILE_ATTEMPTS, HOSTILE_GOOD)
+	DRAWBRIDGE_BIN=$(BIN) scripts/hostile.sh
 
 crash: build-all ## kills the node under load and checks what is left (CRASH_CYCLES, SEED)
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)

@@ -22,6 +22,7 @@ mod miner;
 mod net;
 mod objects;
 mod ots;
+mod ownership;
 mod params;
 mod personal;
 mod recent;

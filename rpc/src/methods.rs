@@ -13,7 +13,7 @@ use crate::eth::{blocks, calls, chain_info, fees, logs, polling, proof, send, si
 use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions};
 use crate::params::Call;
 use crate::trace::{calls as trace_calls, filter, replays};
-use crate::{miner, net, ots, personal, txpool};
+use crate::{miner, net, ots, ownership, personal, txpool};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -221,6 +221,8 @@ pub static METHODS: &[Method] = &[
     slow("ots_getContractCreator", &["address"], ots_transactions::contract_creator, "Who created a contract, in which transaction."),
 
     quick("erigon_getHeaderByNumber", &["block"], blocks::header_by_number, "`eth_getHeaderByNumber` under the name that Otterscan asks for."),
+
+    slow("drawbridge_ownershipProof", &["order", "registry", "anchor", "depth"], ownership::ownership_proof, "An order and its registry at `depth` blocks below the head, proven from block `anchor` on: headers with their signatures, trie nodes. The `proof` crate verifies it."),
 ];
 
 /// Namespaces that are accepted where namespaces are chosen, though they hold nothing: old commands name them.

@@ -316,8 +316,9 @@ impl Registry {
             return Err(RegistryError::Name(thing.name));
         }
         thing.role.policy()?;
-        self.change(&thing.name.clone(), |known| match known {
-            Some(_) => Err(RegistryError::Exists(thing.name.clone())),
+        let name = thing.name.clone();
+        self.change(&name, |known| match known {
+            Some(_) => Err(RegistryError::Exists(name.clone())),
             None => Ok(thing),
         })
     }

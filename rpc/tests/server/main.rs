@@ -5,6 +5,7 @@ mod accounts;
 mod calls;
 mod doors;
 mod explorer;
+mod gate;
 mod logs;
 mod node;
 mod pushed;
