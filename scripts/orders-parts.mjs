@@ -36,13 +36,13 @@ async function listens(port, part) {
 // A process, its lines, and who waits for them.
 class Part {
   constructor(name, command, args, folder) {
-    this.name = name;
+    [this.name, this.command, this.args] = [name, command, args];
     this.lines = [];
     this.waiting = new Set();
     const environment = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("DRAWBRIDGE_")));
     environment.PATH += ":/usr/sbin";
     this.child = spawn(command, args, { cwd: folder, env: environment, stdio: ["pipe", "pipe", "pipe"] });
-    const log = createWriteStream(join(folder, `${name}.log`));
+    const log = createWriteStream(join(folder, `${name}.log`), { flags: "a" });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       createInterface({ input: stream }).on("line", (text) => {
         const line = { at: performance.now(), text };
@@ -102,17 +102,23 @@ export class Warehouse {
   // The authority of the warehouse, and a certificate for the device and for the bridge.
   certificates() {
     this.run("device", "ca", "init", "--datadir", this.data, "--hosts", "localhost,127.0.0.1");
-    for (const [name, ...more] of [["dock-1"], ["bridge", "--service"]]) {
+    for (const [name, ...more] of [["dock-1"], ["dock-2"], ["bridge", "--service"]]) {
       this.run("device", "add", name, ...more, "--datadir", this.data, "--out", join(this.folder, name));
     }
     this.ca = join(this.data, "devices", "ca.pem");
   }
 
+  // Certificate and key of a device.
+  identity(name) {
+    const file = (end) => readFileSync(join(this.folder, name, `${name}.${end}`));
+    return { cert: file("pem"), key: file("key"), ca: readFileSync(this.ca) };
+  }
+
   // The node with its broker, on a development chain that mines a block every so often.
   async node(period) {
-    [this.http, this.mqtt] = [await freePort(), await freePort()];
+    [this.http, this.mqtt, this.api] = [await freePort(), await freePort(), await freePort()];
     const node = ["--dev", "--dev.period", period, "--datadir", this.data, "--http.port", this.http, "--ipcdisable"];
-    const broker = ["--mqtt", "--mqtt.port", this.mqtt, "--mqtt.https=false"];
+    const broker = ["--mqtt", "--mqtt.port", this.mqtt, "--mqtt.httpsport", this.api];
     const part = this.begin("node", program, [...node, ...broker].map(String));
     await listens(this.http, part);
     await listens(this.mqtt, part);
@@ -120,28 +126,36 @@ export class Warehouse {
     return part;
   }
 
+  // Ends a part as a power cut would, and starts it again in the same way.
+  async killAndRestart(part, ...ports) {
+    await part.stop("SIGKILL");
+    const again = this.begin(part.name, part.command, part.args);
+    for (const port of ports) await listens(port, again);
+    return again;
+  }
+
   // nginx before the node, and before a second one that is not there, so that failover is at work too.
-  async proxy() {
-    const folder = join(this.folder, "proxy");
-    mkdirSync(folder);
+  async proxy(node = this.http, name = "proxy") {
+    const folder = join(this.folder, name);
+    mkdirSync(folder, { recursive: true });
     writeFileSync(join(this.folder, "dock-1.password"), "open sesame\n");
     const hash = execFileSync("openssl", ["passwd", "-apr1", "open sesame"], { encoding: "utf8" }).trim();
     writeFileSync(join(folder, "logins"), `dock-1:${hash}\n`);
-    this.https = await freePort();
+    const https = await freePort();
     const absent = await freePort();
     const config = this.run(
-      ...["proxy", "nginx", "--listen", `127.0.0.1:${this.https}`, "--nodes", `127.0.0.1:${absent},127.0.0.1:${this.http}`],
+      ...["proxy", "nginx", "--listen", `127.0.0.1:${https}`, "--nodes", `127.0.0.1:${absent},127.0.0.1:${node}`],
       ...["--certificate", join(this.data, "devices", "server.pem"), "--certificate-key", join(this.data, "devices", "server.key")],
       ...["--logins", join(folder, "logins"), "--rate", "1000", "--burst", "1000", "--standalone", folder],
     );
     writeFileSync(join(folder, "nginx.conf"), config);
     const part = this.begin("nginx", "nginx", ["-p", folder, "-e", join(folder, "error.log"), "-c", join(folder, "nginx.conf")]);
-    await listens(this.https, part);
-    return part;
+    await listens(https, part);
+    return { part, port: https };
   }
 
-  broker(name) {
-    const file = (end) => join(this.folder, name, `${name}.${end}`);
+  broker(name, of = name) {
+    const file = (end) => join(this.folder, of, `${of}.${end}`);
     const identity = ["--broker.ca", this.ca, "--broker.cert", file("pem"), "--broker.key", file("key")];
     return ["--broker", `mqtts://localhost:${this.mqtt}`, ...identity];
   }
@@ -156,24 +170,29 @@ export class Warehouse {
     return part;
   }
 
-  async device(registry, settled, ...source) {
-    const part = this.begin("device", program, [
-      ...["device", "run", "--name", "dock-1", ...this.broker("dock-1"), "--chain-id", "1337", "--registry", registry],
-      ...["--rpc.url", `https://localhost:${this.https}/read`, "--rpc.ca", this.ca],
+  // A device at a proxy's port. `own` names its files, `of` the device whose certificate it shows.
+  device(registry, settled, https, { name = "dock-1", own = name, of = name } = {}, ...more) {
+    return this.begin(`device-${own}`, program, [
+      ...["device", "run", "--name", name, ...this.broker(name, of), "--chain-id", "1337", "--registry", registry],
+      ...["--rpc.url", `https://localhost:${https}/read`, "--rpc.ca", this.ca],
       ...["--rpc.user", "dock-1", "--rpc.password", join(this.folder, "dock-1.password"), "--settled", settled],
-      ...["--actuator", `simulated:${this.lock}`, "--open-time", "100ms", "--journal", join(this.folder, "journal"), ...source],
+      ...["--actuator", `simulated:${this.lock(own)}`, "--open-time", "100ms", "--journal", join(this.folder, `${own}.journal`), ...more],
     ]);
-    return part;
   }
 
-  get lock() {
-    return join(this.folder, "lock");
+  lock(own = "dock-1") {
+    return join(this.folder, `${own}.lock`);
   }
 
-  // What the lock did, as it noted itself: {position, job}.
-  movements() {
+  // The jobs for which a lock opened, as it noted itself.
+  opened(own) {
+    return this.movements(own).filter(({ position }) => position === "open").map(({ job }) => job);
+  }
+
+  // What a lock did, as it noted itself: {position, job}.
+  movements(own) {
     try {
-      const lines = readFileSync(this.lock, "utf8").trim().split("\n");
+      const lines = readFileSync(this.lock(own), "utf8").trim().split("\n");
       return lines.map((line) => line.split(" ")).map(([position, job]) => ({ position, job }));
     } catch (error) {
       if (error.code === "ENOENT") return [];

@@ -5,15 +5,15 @@
 // checked; the first that is off ends the run with exit code 1.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Warehouse, memory } from "./orders-parts.mjs";
+import { buyer, deepEnough, deployRegistry, freshSale, impostorSale, jobOf, makeCode, operator, pause, printTable, providerOf } from "./orders-sales.mjs";
+import { refusalOf, registryArtifact, saleAbi, scan, seller, stranger } from "./orders-sales.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
 const { Web3 } = require("web3");
-const { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, NonceManager, formatEther, getAddress, hexlify, parseEther, randomBytes } =
-  require("ethers");
+const { Contract, formatEther, getAddress, parseEther } = require("ethers");
 
 const runs = Number(process.env.ORDERS_RUNS ?? 20);
 const settled = process.env.ORDERS_SETTLED ?? "2";
@@ -21,32 +21,9 @@ const period = process.env.ORDERS_PERIOD ?? "250ms";
 const workMsMax = 250;
 const deviceKibMax = 20 * 1024;
 
-const artifactOf = (name) => JSON.parse(readFileSync(new URL(`../contracts/artifacts/${name}.json`, import.meta.url), "utf8"));
-const [saleAbi, registryArtifact] = [artifactOf("SaleOrder").abi, artifactOf("OrderRegistry")];
 const item = { make: "drone", model: "alpha", year: 2019n, serialNumber: "4AA6", priceWei: parseEther("50") };
 const ether = (wei) => `${formatEther(wei)} ETH`;
 const gasCostOf = ({ gasUsed, gasPrice }) => gasUsed * gasPrice;
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-// The accounts of the development chain, whose mnemonic everybody knows.
-const words = Mnemonic.fromPhrase("test test test test test test test test test test test junk");
-const account = (index) => HDNodeWallet.fromMnemonic(words, `m/44'/60'/0'/0/${index}`);
-const [seller, buyer, stranger, operator] = [1, 2, 3, 4].map(account);
-
-const releaseTypes = {
-  Release: [
-    { name: "buyer", type: "address" },
-    { name: "device", type: "string" },
-    { name: "nonce", type: "bytes16" },
-    { name: "notAfter", type: "uint64" },
-  ],
-};
-
-function printTable(title, rows) {
-  const width = Math.max(...rows.map(([name]) => name.length));
-  console.log(`\n${title}\n${"-".repeat(title.length)}`);
-  for (const [name, value] of rows) console.log(`${name.padEnd(width)}  ${value}`);
-}
 
 // The seller's part, by web3.js and the node's unlocked account.
 async function sell(url, registry) {
@@ -79,23 +56,6 @@ async function purchase(provider, contract) {
   return { sold, receipt, block: await provider.getBlock(receipt.blockHash), buyerBefore, buyerAfter, sellerAfter };
 }
 
-// A code that a buyer's wallet signs; the program puts it together and draws it.
-async function makeCode(warehouse, contract, { signer = buyer, device = "dock-1", notAfter, png } = {}) {
-  const message = { buyer: signer.address, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 };
-  const domain = { name: "Drawbridge", version: "1", chainId: 1337, verifyingContract: contract };
-  const signature = await signer.signTypedData(domain, releaseTypes, message);
-  const code = warehouse.run(
-    ...["code", "make", "--contract", contract, "--chain-id", "1337", "--device", device, "--buyer", signer.address],
-    ...["--nonce", message.nonce, "--not-after", String(message.notAfter), "--signature", signature, ...(png ? ["--png", png] : [])],
-  );
-  return code.trim();
-}
-
-// Waits until a block is as deep as the device demands.
-async function deepEnough(provider, block) {
-  while ((await provider.getBlockNumber()) < block + Number(settled)) await pause(20);
-}
-
 // Notes when each block was first seen.
 function watchBlocks(provider) {
   const seen = new Map();
@@ -111,18 +71,6 @@ function watchBlocks(provider) {
   return { seen, stop: () => ((going = false), watching) };
 }
 
-const jobOf = (text) => /job=(0x[0-9a-f]{64})/.exec(text)?.[1];
-const refusalOf = (text) => /reason=(.*)$/.exec(text)?.[1];
-
-// Shows a code to the running device and returns its line about it.
-async function scan(device, code) {
-  const skipped = device.lines.length;
-  const at = performance.now();
-  device.child.stdin.write(`${code}\n`);
-  const line = await device.line((text) => /^(opened|refused) /.test(text), "answer to a code", { skipped });
-  return { ...line, scannedAt: at };
-}
-
 // The shadow's life, as the bridge saw it.
 function lifeOfShadow(bridge) {
   const entries = bridge.lines.map(({ text }) => (text.startsWith("{") ? JSON.parse(text) : {}));
@@ -130,7 +78,7 @@ function lifeOfShadow(bridge) {
   return fields.map(({ version, desired, reported }) => [`version ${version}`, `desired ${desired}, reported ${reported}`]);
 }
 
-async function story(warehouse, provider, registry) {
+async function story(warehouse, provider, registry, https) {
   const sale = await sell(warehouse.url, registry);
   printTable("Seller", [
     ["make", item.make],
@@ -161,10 +109,10 @@ async function story(warehouse, provider, registry) {
     ["gas", `${bought.receipt.gasUsed} at ${bought.receipt.gasPrice} wei`],
     ["seller's wallet after", ether(bought.sellerAfter)],
   ]);
-  await deepEnough(provider, bought.receipt.blockNumber);
+  await deepEnough(provider, bought.receipt.blockNumber, settled);
 
   const bridge = await warehouse.bridge(registry, operator.address, settled);
-  const camera = await warehouse.device(registry, settled, "--picture", png);
+  const camera = warehouse.device(registry, settled, https, {}, "--picture", png);
   const line = await camera.line((text) => /^(opened|refused) /.test(text), "answer to the picture");
   assert.match(line.text, /^opened /, `the buyer's picture opens the lock: ${line.text}`);
   await camera.ended;
@@ -193,7 +141,7 @@ async function hostileScans(warehouse, provider, registry, device, told) {
   const bought = await freshSale(provider, registry);
   const unsold = await freshSale(provider, registry, { buy: false });
   const impostor = await impostorSale(provider);
-  await deepEnough(provider, await provider.getBlockNumber());
+  await deepEnough(provider, await provider.getBlockNumber(), settled);
   const past = Math.floor(Date.now() / 1000) - 10;
   const good = await makeCode(warehouse, bought);
   const forged = `${good.slice(0, -4)}${good.at(-4) === "0" ? "1" : "0"}${good.slice(-3)}`;
@@ -215,9 +163,9 @@ async function hostileScans(warehouse, provider, registry, device, told) {
   ];
   const rows = [];
   for (const [name, code, refusal] of cases) {
-    const before = warehouse.movements().filter(({ position }) => position === "open").length;
+    const before = warehouse.opened().length;
     const { text } = await scan(device, code);
-    const opens = warehouse.movements().filter(({ position }) => position === "open").length - before;
+    const opens = warehouse.opened().length - before;
     if (refusal === null) assert.match(text, /^opened /, name);
     else assert.match(refusalOf(text) ?? text, new RegExp(refusal), name);
     assert.equal(opens, refusal === null ? 1 : 0, name);
@@ -226,38 +174,13 @@ async function hostileScans(warehouse, provider, registry, device, told) {
   printTable("Device", rows);
 }
 
-// A sale of a cheap item, bought by the buyer.
-async function freshSale(provider, registry, { buy = true } = {}) {
-  const [place, pay] = [managed(seller, provider), managed(buyer, provider)];
-  const made = await (await new Contract(registry, registryArtifact.abi, place).createOrder("drone", "beta", 2020n, hexlify(randomBytes(4)), 1000n)).wait();
-  const contract = made.logs.map((log) => new Contract(registry, registryArtifact.abi).interface.parseLog(log)).find((log) => log?.name === "OrderCreated").args.order;
-  await (await new Contract(contract, saleAbi, place).setOperator(operator.address)).wait();
-  if (buy) await (await new Contract(contract, saleAbi, pay).buy({ value: 1000n })).wait();
-  return contract;
-}
-
-const managers = new Map();
-function managed(wallet, provider) {
-  if (!managers.has(wallet.address)) managers.set(wallet.address, new NonceManager(wallet.connect(provider)));
-  return managers.get(wallet.address);
-}
-
-// The very code of an order, deployed by a stranger: it answers as an order would, and no registry knows it.
-async function impostorSale(provider) {
-  const artifact = artifactOf("SaleOrder");
-  const contract = await new ContractFactory(artifact.abi, artifact.bytecode, managed(stranger, provider)).deploy("drone", "beta", 2020n, "1", 1n);
-  await contract.waitForDeployment();
-  await (await contract.connect(managed(buyer, provider)).buy({ value: 1n })).wait();
-  return contract.getAddress();
-}
-
 // Many sales first, then one scan after the other.
 async function timedRuns(warehouse, provider, registry, device, bridge) {
   const contracts = [];
   for (let done = 0; done < runs; done += 20) {
     contracts.push(...(await Promise.all(Array.from({ length: Math.min(20, runs - done) }, () => freshSale(provider, registry)))));
   }
-  await deepEnough(provider, await provider.getBlockNumber());
+  await deepEnough(provider, await provider.getBlockNumber(), settled);
   const blocks = watchBlocks(provider);
   const times = [];
   for (const contract of contracts) {
@@ -288,23 +211,22 @@ async function run() {
   try {
     warehouse.certificates();
     await warehouse.node(period);
-    await warehouse.proxy();
-    const provider = new JsonRpcProvider(warehouse.url, undefined, { cacheTimeout: -1, pollingInterval: 20 });
-    const factory = new ContractFactory(registryArtifact.abi, registryArtifact.bytecode, managed(account(5), provider));
-    const registry = await (await (await factory.deploy()).waitForDeployment()).getAddress();
+    const { port: https } = await warehouse.proxy();
+    const provider = providerOf(warehouse.url);
+    const registry = await deployRegistry(provider);
 
-    const told = await story(warehouse, provider, registry);
+    const told = await story(warehouse, provider, registry, https);
     await fact(provider, told);
     printTable("Life of the shadow", lifeOfShadow(told.bridge));
-    const device = await warehouse.device(registry, settled);
+    const device = warehouse.device(registry, settled, https);
     await device.line((text) => text.includes("connected to the broker"), "connection");
     await hostileScans(warehouse, provider, registry, device, told);
     const timed = await timedRuns(warehouse, provider, registry, device, told.bridge);
     const { now, highest } = memory(device);
     printTable("Device process", [["resident", `${(now / 1024).toFixed(1)} MiB, at most ${(highest / 1024).toFixed(1)} MiB`]]);
     assert.ok(highest < deviceKibMax, "the device is small");
-    const opens = warehouse.movements().filter(({ position }) => position === "open");
-    assert.equal(new Set(opens.map(({ job }) => job)).size, opens.length, "no job opened twice");
+    const opens = warehouse.opened();
+    assert.equal(new Set(opens).size, opens.length, "no job opened twice");
     assert.equal(opens.length, timed + 2, "each good code opened once, and nothing else did");
     provider.destroy();
     console.log("\nEvery value is as it must be.");

@@ -14,7 +14,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
     ("evm-runtime", &["consensus", "storage"]),
     ("chain", &["consensus", "storage", "evm-runtime"]),
     ("network", &["consensus", "evm-runtime", "chain"]),
-    ("rpc", &["consensus", "evm-runtime", "chain"]),
+    ("rpc", &["consensus", "evm-runtime", "chain", "proof"]),
     ("proof", &[]),
     ("device-bridge", &["consensus", "storage", "proof"]),
     ("node", &["consensus", "storage", "evm-runtime", "chain", "network", "rpc", "device-bridge"]),

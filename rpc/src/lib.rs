@@ -29,6 +29,7 @@ mod net;
 mod objects;
 mod operation;
 mod ots;
+mod ownership;
 mod params;
 mod perm;
 mod personal;

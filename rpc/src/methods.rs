@@ -13,7 +13,7 @@ use crate::eth::{blocks, calls, chain_info, fees, logs, polling, proof, send, si
 use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions};
 use crate::params::Call;
 use crate::trace::{calls as trace_calls, filter, replays};
-use crate::{admin, backup, discover, explain, miner, net, ots, perm, personal, txpool};
+use crate::{admin, backup, discover, explain, miner, net, ots, ownership, perm, personal, txpool};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -161,6 +161,7 @@ pub static METHODS: &[Method] = &[
     slow("rpc_discover", &[], discover::discover, "This table as an OpenRPC document."),
 
     quick("drawbridge_finality", &[], chain_info::finality, "The `latest`, `safe` and `finalized` blocks, and how deep the latter two are."),
+    slow("drawbridge_ownershipProof", &["order", "registry", "anchor", "depth"], ownership::ownership_proof, "An order and its registry at `depth` blocks below the head, proven from block `anchor` on: headers with their signatures, trie nodes. The `proof` crate verifies it."),
 
     quick("txpool_status", &[], txpool::status, "How many transactions are executable and how many wait for an earlier nonce."),
     slow("txpool_content", &[], txpool::content, "All of them, by sender and nonce."),

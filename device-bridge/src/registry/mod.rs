@@ -318,7 +318,7 @@ impl Registry {
         thing.role.policy()?;
         let name = thing.name.clone();
         self.change(&name, |known| match known {
-            Some(_) => Err(RegistryError::Exists(thing.name)),
+            Some(_) => Err(RegistryError::Exists(name.clone())),
             None => Ok(thing),
         })
     }

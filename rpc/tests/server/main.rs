@@ -6,6 +6,7 @@ mod calls;
 mod doors;
 mod explained;
 mod explorer;
+mod gate;
 mod logs;
 mod node;
 mod pushed;
