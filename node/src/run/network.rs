@@ -103,6 +103,7 @@ fn machine_config(config: &NodeConfig, opened: &Opened) -> MachineConfig {
         roles,
         peers_max: usize::try_from(config.network.peers_max).unwrap_or(usize::MAX),
         start_from_snapshot: config.chain.sync_mode == SyncMode::Snap,
+        ..MachineConfig::default()
     }
 }
 

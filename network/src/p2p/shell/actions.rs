@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chain::StateSnapshot;
 use libp2p::gossipsub::{IdentTopic, MessageAcceptance, MessageId, PublishError};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
@@ -29,6 +30,7 @@ impl Shell {
                     return Err(ShellError::Worker("import thread"));
                 }
             }
+            Action::Adopt(state) => self.adopt(*state),
             Action::Run(job) => run_job(job, self.ledger.clone(), self.clock_ms, self.results.clone()),
             Action::Welcome { peer, status } => self.welcome(peer, *status),
             Action::Punish { peer, offence, detail, points } => {
@@ -84,6 +86,17 @@ impl Shell {
             if let Ok(served) = served {
                 // The task may have ended meanwhile.
                 let _ = results.send(served).await;
+            }
+        });
+    }
+
+    /// Hands a verified snapshot to the ledger, on a thread that may wait.
+    fn adopt(&self, state: StateSnapshot) {
+        let (ledger, now, results) = (self.ledger.clone(), self.now_ms() / 1000, self.results.clone());
+        tokio::spawn(async move {
+            if let Ok(result) = tokio::task::spawn_blocking(move || ledger.adopt(state, now)).await {
+                // The task may have ended meanwhile.
+                let _ = results.send(Internal::Event(Event::Adopted(result))).await;
             }
         });
     }
