@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use consensus::ethash::LightCaches;
 use consensus::ethereum::ommers::{ANCESTORS, Ancestor};
-use consensus::{ChainSpec, Header, RecoveredBlock, SealedHeader, ValidationError, fork_choice, validation};
+use consensus::{ChainSpec, Era, Header, RecoveredBlock, SealedHeader, ValidationError, fork_choice, validation};
 use evm_runtime::execute::execute_block;
 use evm_runtime::receipt::{encode_receipts, logs_bloom, receipts_root};
 use evm_runtime::requests::requests_hash;
@@ -151,7 +151,10 @@ impl Writer {
             return Ok(Imported::nothing(ImportOutcome::Known));
         }
         self.refuse_known_invalid(&block)?;
-        validation::validate_not_future(&block.header, now)?;
+        // Past the merge the clock of the consensus layer counted, which is not here.
+        if self.view.spec.era_of(&block.header) != Era::Merged {
+            validation::validate_not_future(&block.header, now)?;
+        }
         let parent = self.validate(&*snapshot, &block)?;
         let total_difficulty = parent.total_difficulty.saturating_add(block.header.difficulty);
         let block = Arc::new(block);
@@ -161,6 +164,7 @@ impl Writer {
         if fork_choice::takes_head(&self.view.spec, &block.header, total_difficulty, self.view.head_td) {
             return self.reorganise(snapshot, block, total_difficulty);
         }
+        self.rehearse(snapshot.clone(), &block)?;
         let mut stage = Stage::new(snapshot);
         put_block(&mut stage, &block, total_difficulty);
         let snapshot = self.commit(stage)?;
@@ -228,7 +232,7 @@ impl Writer {
         Ok(Imported { outcome: ImportOutcome::Canonical { reverted: 0 }, added: vec![block], reorganisation: None })
     }
 
-    /// Undoes the canonical chain down to the common ancestor, connects the heavier branch, and commits all as one batch.
+    /// Puts the heavier branch in the place of the canonical one, all as one batch.
     fn reorganise(
         &mut self,
         snapshot: Snapshot,
@@ -241,21 +245,50 @@ impl Writer {
             return Err(ImportError::BelowFinalized { ancestor, finalized });
         }
         let mut stage = Stage::new(snapshot);
-        let dropped = self.disconnect_to(&mut stage, ancestor)?;
-        let ancestor_hash = canonical_hash(&stage, ancestor)?.ok_or_else(|| corrupt("the common ancestor is gone"))?;
-        let record = HeaderRecord::read(&stage, ancestor, ancestor_hash)?;
+        let dropped = self.switch(&mut stage, ancestor, &branch)?;
+        self.commit_head(stage, &block, total_difficulty)?;
+        let outcome = ImportOutcome::Canonical { reverted: dropped.len() };
+        Ok(Imported { outcome, added: branch, reorganisation: Some(Reorganisation { ancestor, dropped }) })
+    }
+
+    /// Executes a side branch of other clients' blocks and forgets what came of it, so that a bad one is refused when it comes, as
+    /// these clients do. Drawbridge's own blocks are executed when their branch becomes the heavier one: there a bad block has cost
+    /// its sender as much work as a good one.
+    fn rehearse(&mut self, snapshot: Snapshot, block: &Arc<RecoveredBlock>) -> Result<(), ImportError> {
+        /// A longer branch is executed when it becomes the heavier one.
+        const REHEARSED_MAX: usize = 64;
+        if self.view.spec.era_of(&block.header) == Era::Drawbridge {
+            return Ok(());
+        }
+        let (ancestor, branch) = self.branch_of(&*snapshot, block.clone())?;
+        let floor = self.view.history_floor().map_err(|error| ImportError::Corrupt(error.to_string()))?;
+        if branch.len() > REHEARSED_MAX || ancestor < self.view.finalized_number().max(floor) {
+            return Ok(());
+        }
+        self.switch(&mut Stage::new(snapshot), ancestor, &branch).map(drop)
+    }
+
+    /// Undoes the canonical chain down to the common ancestor and connects a branch, all in `stage`; returns what was undone. Where
+    /// the branch turns out invalid, it is marked so.
+    fn switch(
+        &mut self,
+        stage: &mut Stage,
+        ancestor: u64,
+        branch: &[Arc<RecoveredBlock>],
+    ) -> Result<Vec<DroppedBlock>, ImportError> {
+        let dropped = self.disconnect_to(stage, ancestor)?;
+        let ancestor_hash = canonical_hash(stage, ancestor)?.ok_or_else(|| corrupt("the common ancestor is gone"))?;
+        let record = HeaderRecord::read(stage, ancestor, ancestor_hash)?;
         let mut td = record.ok_or_else(|| corrupt("the common ancestor's header is gone"))?.total_difficulty;
         for (index, member) in branch.iter().enumerate() {
             td = td.saturating_add(member.header.difficulty);
-            if let Err(error) = connect(&self.view.spec, &mut stage, member, td) {
+            if let Err(error) = connect(&self.view.spec, stage, member, td) {
                 let doomed: Vec<_> = branch[index..].iter().map(|block| &**block).collect();
                 self.mark_invalid(&doomed, &error)?;
                 return Err(error);
             }
         }
-        self.commit_head(stage, &block, total_difficulty)?;
-        let outcome = ImportOutcome::Canonical { reverted: dropped.len() };
-        Ok(Imported { outcome, added: branch, reorganisation: Some(Reorganisation { ancestor, dropped }) })
+        Ok(dropped)
     }
 
     /// Returns the number of the last canonical block below `tip`, and the branch above it, oldest first.

@@ -169,6 +169,21 @@ fn a_tie_keeps_the_first_and_more_work_wins_at_any_depth() {
 }
 
 #[test]
+fn a_bad_block_on_a_lighter_branch_is_refused_when_it_comes() {
+    let file = london(r#""seal": "none""#);
+    let ledger = open(Arc::new(MemoryStore::new()), &file);
+    let (mut first, mut second) = (Foreign::new(&file), Foreign::new(&file));
+    for _ in 0..3 {
+        assert_eq!(taken(&ledger, &first.block(1, vec![], 13)), CANONICAL);
+    }
+    assert_eq!(taken(&ledger, &second.block(2, vec![], 13)), ImportOutcome::SideBranch);
+    let good = second.block(2, vec![], 13);
+    refused(&ledger, changed(&good, |header| header.state_root = B256::ZERO), "state root");
+    assert_eq!(taken(&ledger, &good), ImportOutcome::SideBranch);
+    assert_eq!(ledger.view().head().hash(), first.parent.hash());
+}
+
+#[test]
 fn timestamps_rise_and_nothing_is_made_on_an_imported_chain() {
     let file = london(r#""seal": "none""#);
     let ledger = open(Arc::new(MemoryStore::new()), &file);

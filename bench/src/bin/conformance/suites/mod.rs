@@ -1,6 +1,8 @@
 //! The suites, in the order of the table. A new one: a module with a `SUITE`, and its line in [`ALL`].
 
 mod account;
+mod block;
+mod chain;
 mod difficulty;
 mod genesis;
 mod keystore;
@@ -17,6 +19,10 @@ use crate::suite::Suite;
 /// All suites.
 pub(crate) const ALL: &[Suite] = &[
     state::SUITE,
+    block::BLOCKS,
+    block::ONE_BLOCK_CHAINS,
+    chain::SEALED,
+    chain::SERVED,
     transaction::SUITE,
     rlp::SUITE,
     trie::SUITE,
