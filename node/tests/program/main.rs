@@ -7,6 +7,7 @@ mod database;
 mod doors;
 mod exit_codes;
 mod legacy;
+mod migration;
 mod mining;
 mod restart;
 mod stopping;
