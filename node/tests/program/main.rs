@@ -10,6 +10,7 @@ mod devices;
 mod doors;
 mod exit_codes;
 mod legacy;
+mod migration;
 mod mining;
 mod network;
 mod restart;

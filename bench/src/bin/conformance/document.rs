@@ -1,12 +1,13 @@
 //! The document of a whole run.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::report::Report;
-use crate::suite::Filter;
+use crate::suite::{CaseResult, Filter};
 
-/// How many cases of one reason are named one by one; of more, only the folders and numbers.
-const NAMED_MAX: usize = 12;
+/// Cases of one reason are named by their files up to this many; of more, by their folders.
+const CASES_NAMED_MAX: usize = 1000;
 
 /// Returns the document as Markdown.
 pub(crate) fn text(report: &Report, filter: &Filter) -> String {
@@ -36,19 +37,34 @@ pub(crate) fn text(report: &Report, filter: &Filter) -> String {
 }
 
 fn write_skips(text: &mut String, report: &Report) {
-    text.push_str("| suite | reason | cases | which |\n|---|---|---|---|\n");
+    text.push_str("| suite | reason | cases |\n|---|---|---|\n");
     for suite in &report.suites {
         for (reason, cases) in suite.skipped() {
-            let mut names: Vec<&str> =
-                cases.iter().map(|case| case.name.split(' ').next().unwrap_or_default()).collect();
-            names.dedup();
-            let more = names.len().saturating_sub(NAMED_MAX);
-            let mut which = names.iter().take(NAMED_MAX).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            if more > 0 {
-                let _ = write!(which, " and {more} more files");
-            }
-            let _ = writeln!(text, "| `{}` | {reason} | {} | {which} |", suite.suite.name, cases.len());
+            let _ = writeln!(text, "| `{}` | {reason} | {} |", suite.suite.name, cases.len());
         }
+    }
+    text.push_str("\nOne by one, with the forks:\n\n");
+    for suite in &report.suites {
+        for (reason, cases) in suite.skipped() {
+            let _ = writeln!(text, "<details><summary><code>{}</code>: {reason}</summary>\n", suite.suite.name);
+            write_names(text, &cases);
+            text.push_str("\n</details>\n\n");
+        }
+    }
+}
+
+/// Writes each file with its cases' forks; of many files of one folder and fork only the folder.
+fn write_names(text: &mut String, cases: &[&CaseResult]) {
+    let mut files: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+    let is_long = cases.len() > CASES_NAMED_MAX;
+    for case in cases {
+        let file = case.name.split(' ').next().unwrap_or_default();
+        let place = if is_long { file.rsplit_once('/').map_or(file, |(folder, _)| folder) } else { file };
+        *files.entry(place).or_default().entry(&case.fork).or_default() += 1;
+    }
+    for (file, forks) in files {
+        let forks = forks.iter().map(|(fork, count)| format!("{fork} {count}")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "- `{file}`: {forks}");
     }
 }
 

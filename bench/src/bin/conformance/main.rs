@@ -122,6 +122,9 @@ fn all(flags: &Flags) -> Result<bool, Failure> {
     println!("\n{}", report.table());
     report.print_slowest(flags.slowest);
     report.print_failures(FAILURES_PRINTED);
+    if flags.suite.is_empty() && filter.is_whole() {
+        report.print_unused_skips();
+    }
     if let Some(path) = &flags.document {
         std::fs::write(path, document::text(&report, &filter))
             .map_err(|error| format!("{}: {error}", path.display()))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bench::summary::{row, table};
 
 use crate::spec::FORKS;
-use crate::suite::{CaseResult, Outcome, Suite, SuiteResult};
+use crate::suite::{CaseResult, Outcome, Skip, Suite, SuiteResult};
 
 /// Counts cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,11 @@ impl SuiteReport {
         let of = |reason: &'static str| self.cases.iter().filter(move |case| case.outcome == Outcome::Skipped(reason));
         let found = reasons.into_iter().map(|reason| (reason, of(reason).collect::<Vec<_>>()));
         found.filter(|(_, cases)| !cases.is_empty()).collect()
+    }
+
+    /// Returns the entries of the suite's list that no case fits.
+    pub(crate) fn unused_skips(&self) -> impl Iterator<Item = &'static Skip> {
+        self.suite.skips.iter().filter(|skip| !self.cases.iter().any(|case| skip.fits(&case.fork, &case.name)))
     }
 
     fn failed(&self) -> impl Iterator<Item = (&CaseResult, &String)> {
@@ -153,6 +158,15 @@ impl Report {
         jobs.sort_by_key(|(_, (_, time))| std::cmp::Reverse(*time));
         for (report, (name, time)) in jobs.into_iter().take(count) {
             println!("{:8.2} s  {} {name}", time.as_secs_f64(), report.suite.name);
+        }
+    }
+
+    /// Prints the entries of lists that no case fits: what they named passes now, or is gone.
+    pub(crate) fn print_unused_skips(&self) {
+        for report in &self.suites {
+            for skip in report.unused_skips() {
+                println!("no case of {} fits the skip {:?} {:?}", report.suite.name, skip.fork, skip.part);
+            }
         }
     }
 

@@ -39,6 +39,13 @@ pub(crate) struct Skip {
     pub(crate) reason: &'static str,
 }
 
+impl Skip {
+    /// Tells whether a case is one of those.
+    pub(crate) fn fits(&self, fork: &str, name: &str) -> bool {
+        self.fork.is_none_or(|wanted| wanted == fork) && name.contains(self.part)
+    }
+}
+
 /// Holds what jobs are made of.
 pub(crate) struct Context {
     /// The unpacked archive.
@@ -53,6 +60,9 @@ impl Context {
         path.strip_prefix(&self.folder).unwrap_or(path).with_extension("").to_string_lossy().into_owned()
     }
 }
+
+/// Runs the cases of one file.
+pub(crate) type RunFile = fn(&Path, &mut Cases<'_>) -> Result<(), Failure>;
 
 type Run = Box<dyn Fn(&mut Cases<'_>) -> Result<(), Failure> + Send + Sync>;
 
@@ -83,6 +93,13 @@ pub(crate) struct Filter {
     pub(crate) sample: usize,
     /// Whether the lists of skips are passed over.
     pub(crate) with_skipped: bool,
+}
+
+impl Filter {
+    /// Tells whether every case of a suite is run.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.forks.is_empty() && self.name.is_none() && self.sample <= 1
+    }
 }
 
 /// Says what a case came to.
@@ -177,8 +194,7 @@ impl Suite {
 
     /// Returns why the suite leaves a case out, where it does.
     fn skip(&self, fork: &str, name: &str) -> Option<&'static str> {
-        let fits = |skip: &&Skip| skip.fork.is_none_or(|wanted| wanted == fork) && name.contains(skip.part);
-        self.skips.iter().find(fits).map(|skip| skip.reason)
+        self.skips.iter().find(|skip| skip.fits(fork, name)).map(|skip| skip.reason)
     }
 }
 

@@ -10,7 +10,7 @@ use node::keystore::{EncryptedKey, KdfStrength, Keystore, KeystoreError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
+use crate::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Skip, Suite, expect_equal};
 use crate::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
@@ -30,7 +30,7 @@ const GETH_ACCOUNT: Address = address!("7ef5a6135f1fd6a02593eedc869c6d41d934aef8
 const GETH_PASSWORD: &str = "foobar";
 
 fn jobs(context: &Context) -> Result<Vec<Job>, Failure> {
-    let job = |file: &str, run: fn(&Path, &mut Cases<'_>) -> Result<(), Failure>| {
+    let job = |file: &str, run: RunFile| {
         let path = context.folder.join(file);
         Job::new(context.name_of(&path), move |cases| run(&path, cases))
     };

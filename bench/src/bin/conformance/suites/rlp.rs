@@ -8,7 +8,7 @@ use bench::Failure;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Suite, expect_equal};
+use crate::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Suite, expect_equal};
 use crate::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
@@ -27,12 +27,12 @@ enum Item {
 }
 
 fn jobs(context: &Context) -> Result<Vec<Job>, Failure> {
-    let files: [(&str, fn(&Path, &mut Cases<'_>) -> Result<(), Failure>); 3] = [
+    let files: [(&str, RunFile); 3] = [
         ("RLPTests/rlptest.json", run_official),
         ("RLPTests/invalidRLPTest.json", run_official),
         ("ethers-testcases/rlp-coder.json", run_ethers),
     ];
-    let job = |(file, run): (&str, fn(&Path, &mut Cases<'_>) -> Result<(), Failure>)| {
+    let job = |(file, run): (&str, RunFile)| {
         let path = context.folder.join(file);
         Job::new(context.name_of(&path), move |cases| run(&path, cases))
     };

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use storage::{Durability, MemoryStore, Stage, Store};
 
 use crate::spec;
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
+use crate::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Skip, Suite, expect_equal};
 use crate::vectors::{json_files, read_json};
 
 pub(crate) const SUITE: Suite = Suite {
@@ -45,9 +45,7 @@ const SKIPS: [Skip; 2] = [
 const GAS_BEYOND_64_BITS: &str = "(gas limit beyond 64 bits)";
 
 fn jobs(context: &Context) -> Result<Vec<Job>, Failure> {
-    let job = |path: std::path::PathBuf, run: fn(&Path, &mut Cases<'_>) -> Result<(), Failure>| {
-        Job::new(context.name_of(&path), move |cases| run(&path, cases))
-    };
+    let job = |path: std::path::PathBuf, run: RunFile| Job::new(context.name_of(&path), move |cases| run(&path, cases));
     let mut jobs = vec![
         job(context.folder.join("ethers-testcases/transactions.json"), run_legacy),
         job(context.folder.join("ethers-testcases/typed-transactions.json"), run_typed),
