@@ -79,7 +79,7 @@ impl SuiteReport {
 
     /// Returns the entries of the suite's list that no case fits.
     pub(crate) fn unused_skips(&self) -> impl Iterator<Item = &'static Skip> {
-        self.suite.skips.iter().filter(|skip| !self.cases.iter().any(|case| skip.fits(&case.fork, &case.name)))
+        self.suite.skips.iter().filter(move |skip| !self.cases.iter().any(|case| skip.fits(&case.fork, &case.name)))
     }
 
     fn failed(&self) -> impl Iterator<Item = (&CaseResult, &String)> {
