@@ -100,6 +100,7 @@ impl Machine {
             session.headers_busy = false;
             return self.on_headers_end(context);
         }
+        let anchor = Box::new(anchor);
         context.push(Action::Run(Box::new(Job::VerifyHeaders { session: id, peer, anchor, headers })));
         Ok(())
     }
