@@ -201,6 +201,13 @@ impl LedgerHandle {
         self.shared.publish_dropped(self.shared.pool.take_dropped());
     }
 
+    /// Takes a transaction out of the pool at the operator's wish, and tells whether it was there.
+    pub fn drop_transaction(&self, hash: B256) -> bool {
+        let removed = self.shared.pool.remove(hash);
+        self.shared.publish_dropped(self.shared.pool.take_dropped());
+        removed
+    }
+
     /// Drops what has waited in the pool for too long. `now` is the clock in seconds.
     pub fn expire_transactions(&self, now: u64) {
         self.shared.publish_dropped(self.shared.pool.expire(now));

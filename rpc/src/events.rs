@@ -10,6 +10,7 @@ use chain::{ChainView, Fact, LedgerHandle, Reorganisation};
 use consensus::{RecoveredBlock, RecoveredTransaction};
 use tokio::sync::broadcast;
 
+use crate::explain::DropLog;
 use crate::filters::FilterLog;
 use crate::recent::RecentBlocks;
 
@@ -36,6 +37,8 @@ pub(crate) struct Events {
     pub(crate) transactions: broadcast::Sender<RecoveredTransaction>,
     /// Transactions that left the pool unmined, and why.
     pub(crate) dropped: broadcast::Sender<(B256, String)>,
+    /// Why the latest of them left.
+    pub(crate) drop_log: DropLog,
     /// The blocks that clients ask for most.
     pub(crate) recent: RecentBlocks,
     /// What installed filters have not seen yet.
@@ -49,6 +52,7 @@ impl Events {
             heads: broadcast::channel(HEADS_CAPACITY).0,
             transactions: broadcast::channel(TRANSACTIONS_CAPACITY).0,
             dropped: broadcast::channel(TRANSACTIONS_CAPACITY).0,
+            drop_log: DropLog::default(),
             recent: RecentBlocks::default(),
             filter_log: FilterLog::default(),
         });
@@ -80,6 +84,7 @@ impl Events {
             // The node stops.
             Fact::Failed(_) | Fact::JournalFailed { .. } => {}
             Fact::DroppedTransaction { hash, reason } => {
+                events.drop_log.record(*hash, reason.to_string());
                 if events.dropped.receiver_count() > 0 {
                     let _ = events.dropped.send((*hash, reason.to_string()));
                 }

@@ -7,11 +7,14 @@
 mod api;
 mod block_id;
 mod config;
+mod cursor;
 mod debug;
+mod discover;
 mod dispatch;
 mod errors;
 mod eth;
 mod events;
+mod explain;
 mod filters;
 mod http;
 mod ipc;

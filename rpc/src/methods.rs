@@ -13,7 +13,7 @@ use crate::eth::{blocks, calls, chain_info, fees, logs, polling, proof, send, si
 use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions};
 use crate::params::Call;
 use crate::trace::{calls as trace_calls, filter, replays};
-use crate::{miner, net, ots, personal, txpool};
+use crate::{discover, explain, miner, net, ots, personal, txpool};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -147,7 +147,7 @@ pub static METHODS: &[Method] = &[
     slow("eth_getFilterChanges", &["id"], polling::filter_changes, "What happened since the last poll."),
     slow("eth_getFilterLogs", &["id"], polling::filter_logs, "All logs that a filter's query asks for."),
     quick("eth_uninstallFilter", &["id"], polling::uninstall_filter, "Uninstalls a filter; whether it was there."),
-    subscription("eth_subscribe", &["kind", "option?"], "Pushes `newHeads`, `logs` (option: the query), `newPendingTransactions` (option: `true` for whole ones) or `syncing`; over WebSocket and IPC."),
+    subscription("eth_subscribe", &["kind", "option?"], "Pushes `newHeads`, `logs` (option: the query), `newPendingTransactions` (option: `true` for whole ones), `transactionReceipts` (option: `{transactionHashes}`), `reorg` or `syncing`; over WebSocket and IPC. With `{\"cursor\": null}` in the option of the first two each item has a cursor, and with the last one instead of `null` a client that was away gets exactly what it missed, removals first."),
     subscription("eth_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
 
     quick("net_version", &[], net::version, "The network id, in decimal."),
@@ -158,11 +158,18 @@ pub static METHODS: &[Method] = &[
     quick("web3_sha3", &["data"], net::sha3, "keccak256."),
 
     quick("rpc_modules", &[], net::modules, "The namespaces of this transport."),
+    slow("rpc_discover", &[], discover::discover, "This table as an OpenRPC document."),
+
+    quick("drawbridge_finality", &[], chain_info::finality, "The `latest`, `safe` and `finalized` blocks, and how deep the latter two are."),
 
     quick("txpool_status", &[], txpool::status, "How many transactions are executable and how many wait for an earlier nonce."),
     slow("txpool_content", &[], txpool::content, "All of them, by sender and nonce."),
     slow("txpool_contentFrom", &["address"], txpool::content_from, "Those of one sender."),
     slow("txpool_inspect", &[], txpool::inspect, "All of them, a line each."),
+    slow("txpool_explain", &["hash"], explain::explain, "Why a transaction is not mined: what it waits for, or why it was dropped."),
+    slow("txpool_cancel", &["hash"], explain::cancel, "Replaces a waiting transaction of an unlocked account by one that does nothing; the new hash."),
+    slow("txpool_resend", &["hash", "price?"], explain::resend, "Sends it again at a higher price per gas; the new hash."),
+    slow("txpool_drop", &["hash"], explain::drop_one, "Takes it out of this node's pool; whether it was there."),
 
     slow("miner_start", &["threads?"], miner::start, "Starts mining."),
     slow("miner_stop", &[], miner::stop, "Stops mining."),

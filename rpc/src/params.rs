@@ -12,6 +12,7 @@ use crate::errors::RpcError;
 use crate::session::Session;
 
 /// A method's arguments, read from left to right, and the connection that they came by.
+#[derive(Clone)]
 pub(crate) struct Call<'a> {
     arguments: Vec<&'a RawValue>,
     next: usize,

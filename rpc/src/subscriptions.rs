@@ -1,23 +1,32 @@
 //! `eth_subscribe`: what is pushed over WebSocket and IPC.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::Log;
+use chain::Reorganisation;
+use consensus::RecoveredBlock;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionSink};
 use jsonrpsee::{Methods, RpcModule};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::api::{Api, reply};
+use crate::cursor::{Cursor, Feed};
 use crate::errors::{METHOD_NOT_FOUND, RpcError};
 use crate::eth::logs;
 use crate::eth::polling::announce;
 use crate::events::NewHead;
-use crate::objects::{self, Branch, Transactions, matching_logs};
+use crate::objects::{self, Branch, ReceiptObject, Transactions, matching_logs};
 use crate::params::{Call, LogQuery};
 use crate::session::{Session, Transport};
+
+/// How many transactions a subscription to receipts may name.
+const RECEIPT_HASHES_MAX: usize = 1024;
 
 /// What a client asks to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +37,12 @@ enum Kind {
     Logs(LogQuery),
     /// Transactions that enter the pool.
     PendingTransactions(Transactions),
+    /// The same two by cursor: what was missed since it, then what comes.
+    Following(Feed, Option<Cursor>),
+    /// Receipts of transactions that are mined: of all, or of those named.
+    Receipts(Vec<B256>),
+    /// Reorganisations: what left, what came, and which transactions went back to the pool.
+    Reorganisations,
     /// Changes between being behind and not, of which a node without peers has none.
     Syncing,
 }
@@ -53,12 +68,21 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
     let mut call = Call::new(params, 2, &session)?;
     let kind = call.required::<String>()?;
     Ok(match kind.as_str() {
-        "newHeads" => Kind::NewHeads,
+        "newHeads" => match read_cursor(&mut call.clone())? {
+            Some(cursor) => Kind::Following(Feed::Heads, cursor),
+            None => Kind::NewHeads,
+        },
         "logs" => {
+            let cursor = read_cursor(&mut call.clone())?;
             let query = call.optional::<LogQuery>()?.unwrap_or_default();
             query.check(&api.limits)?;
-            Kind::Logs(query)
+            match cursor {
+                Some(cursor) => Kind::Following(Feed::Logs(query), cursor),
+                None => Kind::Logs(query),
+            }
         }
+        "transactionReceipts" => Kind::Receipts(read_hashes(call.optional::<ReceiptsOption>()?)?),
+        "reorg" => Kind::Reorganisations,
         "newPendingTransactions" => Kind::PendingTransactions(call.optional::<bool>()?.into()),
         "syncing" => Kind::Syncing,
         other => {
@@ -66,6 +90,39 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
             return Err(RpcError::new(METHOD_NOT_FOUND, format!("no \"{shown}\" subscription in eth namespace")));
         }
     })
+}
+
+/// The option of a subscription that wants cursors; without the key it wants none.
+#[derive(Deserialize)]
+struct CursorOption {
+    #[serde(default, deserialize_with = "some")]
+    cursor: Option<Option<Cursor>>,
+}
+
+/// Tells `null` from nothing.
+fn some<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Returns the cursor that a client brings: `Some(None)` where it wants cursors from now on.
+fn read_cursor(call: &mut Call<'_>) -> Result<Option<Option<Cursor>>, RpcError> {
+    Ok(call.optional::<CursorOption>()?.and_then(|option| option.cursor))
+}
+
+/// The option of `transactionReceipts`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptsOption {
+    transaction_hashes: Option<Vec<B256>>,
+}
+
+fn read_hashes(option: Option<ReceiptsOption>) -> Result<Vec<B256>, RpcError> {
+    let hashes = option.and_then(|option| option.transaction_hashes).unwrap_or_default();
+    if hashes.len() > RECEIPT_HASHES_MAX {
+        let words = format!("too many transaction hashes, want at most {RECEIPT_HASHES_MAX}");
+        return Err(RpcError::invalid_params(words));
+    }
+    Ok(hashes)
 }
 
 /// Accepts a subscription and pushes until it ends. It listens before it accepts, so that nothing is missed in between.
@@ -83,12 +140,88 @@ async fn serve(api: Arc<Api>, sink: PendingSubscriptionSink, kind: Kind) {
             let transactions = api.events.transactions.subscribe();
             push(sink, transactions, |tx| vec![announce(tx, form)]).await;
         }
+        Kind::Following(feed, cursor) => follow(api, sink, feed, cursor).await,
+        Kind::Receipts(hashes) => {
+            let heads = api.events.heads.subscribe();
+            push(sink, heads, |head| mined_receipts(&api, head, &hashes)).await;
+        }
+        Kind::Reorganisations => {
+            let heads = api.events.heads.subscribe();
+            push(sink, heads, |head| head.reorganisation.iter().map(|moved| reorganisation(head, moved)).collect())
+                .await;
+        }
         Kind::Syncing => {
             if let Ok(sink) = sink.accept().await {
                 sink.closed().await;
             }
         }
     }
+}
+
+/// Pushes what a client missed since its cursor, and then what comes, until the client or the node ends it. A change of the head
+/// only wakes it: what to push follows from the chain, so that a slow reader misses nothing.
+async fn follow(api: Arc<Api>, sink: PendingSubscriptionSink, feed: Feed, cursor: Option<Cursor>) {
+    let mut heads = api.events.heads.subscribe();
+    let mut cursor = cursor.unwrap_or_else(|| Cursor::after(api.view().head().hash()));
+    // An unknown cursor is refused before the client is told that it is subscribed.
+    if let Err(error) = feed.step(&api, &api.view(), cursor) {
+        return sink.reject(error).await;
+    }
+    let Ok(sink) = sink.accept().await else { return };
+    loop {
+        loop {
+            let (for_step, feed) = (Arc::clone(&api), feed.clone());
+            let step = tokio::task::spawn_blocking(move || feed.step(&for_step, &for_step.view(), cursor)).await;
+            let step = match step {
+                Ok(Ok(step)) => step,
+                Ok(Err(error)) => {
+                    tracing::error!(%cursor, error = %error.message, "a subscription cannot go on from its cursor");
+                    return;
+                }
+                Err(_) => return,
+            };
+            for item in &step.items {
+                if send(&sink, item).await.is_err() {
+                    return;
+                }
+            }
+            cursor = step.cursor;
+            if step.at_head {
+                break;
+            }
+        }
+        tokio::select! {
+            () = sink.closed() => return,
+            event = heads.recv() => if matches!(event, Err(RecvError::Closed)) { return },
+        }
+    }
+}
+
+/// Returns the receipts of the blocks that became canonical, a list per block that has some.
+fn mined_receipts(api: &Api, head: &NewHead, hashes: &[B256]) -> Vec<Vec<ReceiptObject>> {
+    let of_block = |block: &Arc<RecoveredBlock>| {
+        let found = api.block(&head.view, block.hash()).ok().flatten()?;
+        let receipts = found.receipts(&head.view).ok().flatten()?;
+        let wanted = |index: &usize| hashes.is_empty() || hashes.contains(&block.transactions[*index].hash());
+        let wanted = (0..block.transactions.len()).filter(wanted);
+        let receipts: Vec<_> = wanted.filter_map(|index| objects::receipt(found.block(), &receipts, index)).collect();
+        (!receipts.is_empty()).then_some(receipts)
+    };
+    head.added.iter().filter_map(of_block).collect()
+}
+
+/// Describes a reorganisation.
+fn reorganisation(head: &NewHead, moved: &Reorganisation) -> Value {
+    let place = |block: &RecoveredBlock| json!({ "number": U64::from(block.number()), "hash": block.hash() });
+    let mined: HashSet<B256> = head.added.iter().flat_map(|block| &block.transactions).map(|tx| tx.hash()).collect();
+    let left = moved.dropped.iter().flat_map(|(block, _)| &block.transactions).map(|tx| tx.hash());
+    json!({
+        "depth": U64::from(moved.dropped.len()),
+        "ancestor": U64::from(moved.ancestor),
+        "dropped": moved.dropped.iter().map(|(block, _)| place(block)).collect::<Vec<_>>(),
+        "added": head.added.iter().map(|block| place(block)).collect::<Vec<_>>(),
+        "returnedTransactions": left.filter(|hash| !mined.contains(hash)).collect::<Vec<_>>(),
+    })
 }
 
 /// Returns what a change of the head does to the logs that a query asks for: first what leaves, newest block first, then what

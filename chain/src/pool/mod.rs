@@ -10,6 +10,7 @@ mod account;
 mod config;
 mod contents;
 mod errors;
+mod explain;
 mod gas;
 mod head;
 mod index;
@@ -29,6 +30,7 @@ use rayon::prelude::*;
 
 pub use config::{PoolConfig, TRANSACTION_BYTES_MAX, TransactionOrder, TransactionOrigin};
 pub use errors::{DropReason, PoolError};
+pub use explain::{MISSING_NONCES_MAX, Obstacle, Waiting};
 pub use gas::{TRANSACTION_GAS_MAX, floor_gas, intrinsic_gas};
 pub use head::{HeadFacts, HeadState};
 pub use journal::{JournalError, JournalReport};
@@ -197,6 +199,12 @@ impl Pool {
         let (entry, executable) = contents.get(hash)?;
         let Entry { transaction, added_at, origin, .. } = entry.clone();
         Some(PooledTransaction { transaction, added_at, origin, executable })
+    }
+
+    /// Explains why the transaction with this hash waits; `None` where it is not in the pool. `base_fee` is the next block's,
+    /// `min_tip` the least effective tip that this node's miner takes from remote accounts; both in wei.
+    pub fn explain(&self, hash: B256, base_fee: Option<u64>, min_tip: u128) -> Option<Waiting> {
+        explain::explain(&self.contents.read(), hash, base_fee, min_tip)
     }
 
     /// Returns the nonce behind an account's executable transactions; `None` where it has none.

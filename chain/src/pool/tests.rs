@@ -1,6 +1,7 @@
 //! Tests of the pool as its callers see it.
 #![allow(clippy::unwrap_used)]
 
+mod explained;
 mod following;
 mod journaling;
 mod limits;

@@ -19,7 +19,7 @@ pub struct HttpArgs {
     /// Port to listen on [default: 8545]
     #[arg(long = "http.port", value_name = "PORT")]
     pub http_port: Option<u16>,
-    /// Namespaces to serve, separated by commas [default: eth,net,web3]
+    /// Namespaces to serve, separated by commas [default: eth,net,web3,drawbridge]
     #[arg(long = "http.api", value_name = "APIS")]
     pub http_api: Option<List<String>>,
     /// Web pages' origins that may ask, separated by commas; * is any
@@ -43,7 +43,7 @@ pub struct WsArgs {
     /// Port to listen on; may be the HTTP port [default: 8546; with --dev the HTTP port]
     #[arg(long = "ws.port", value_name = "PORT")]
     pub ws_port: Option<u16>,
-    /// Namespaces to serve, separated by commas [default: eth,net,web3]
+    /// Namespaces to serve, separated by commas [default: eth,net,web3,drawbridge]
     #[arg(long = "ws.api", value_name = "APIS")]
     pub ws_api: Option<List<String>>,
     /// Web pages' origins that may connect, separated by commas; * is any

@@ -174,7 +174,7 @@ fn defaults_are_quiet_and_private() {
     let config = config_of("");
     assert_eq!(config.data.dir, PathBuf::from("/home/me/.drawbridge"));
     assert!(!config.http.enabled && !config.ws.enabled && config.ipc.enabled && !config.miner.enabled);
-    assert_eq!(config.http.apis, ["eth", "net", "web3"]);
+    assert_eq!(config.http.apis, ["eth", "net", "web3", "drawbridge"]);
     assert!(config.http.cors_origins.is_empty() && config.ws.origins.is_empty());
     assert_eq!(config.ipc.path, PathBuf::from("/home/me/.drawbridge/drawbridge.ipc"));
     assert_eq!(config.pool.journal, Some("/home/me/.drawbridge/transactions.rlp".into()));

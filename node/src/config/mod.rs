@@ -19,8 +19,8 @@ pub use checks::build;
 pub use layers::{Loaded, Origin, load};
 
 /// The namespaces of JSON-RPC that this program serves.
-pub const APIS: [&str; 11] =
-    ["eth", "net", "web3", "txpool", "miner", "personal", "debug", "trace", "ots", "erigon", "rpc"];
+pub const APIS: [&str; 12] =
+    ["eth", "net", "web3", "drawbridge", "txpool", "miner", "personal", "debug", "trace", "ots", "erigon", "rpc"];
 
 /// How many blocks of state history `--gcmode full` keeps.
 pub const FULL_HISTORY_BLOCKS: u64 = 90_000;
@@ -180,7 +180,7 @@ impl Default for WsConfig {
 }
 
 fn default_apis() -> Vec<String> {
-    ["eth", "net", "web3"].map(str::to_owned).to_vec()
+    ["eth", "net", "web3", "drawbridge"].map(str::to_owned).to_vec()
 }
 
 /// JSON-RPC over a local socket, with every namespace.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::U64;
+use serde_json::{Value, json};
 
 use crate::api::{Answer, Api, reply};
 use crate::errors::RpcError;
@@ -41,4 +42,20 @@ pub(crate) fn hash_rate(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
 /// 0x44 is eth/68.
 pub(crate) fn protocol_version(_: &Arc<Api>, _: &mut Call<'_>) -> Answer {
     reply(&U64::from(0x44))
+}
+
+/// Which blocks may still be reorganised: none at or below `finalized`.
+pub(crate) fn finality(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
+    let view = api.view();
+    let block = |number: u64| -> Result<Value, RpcError> {
+        Ok(json!({ "number": U64::from(number), "hash": view.canonical_hash(number)? }))
+    };
+    let pow = &view.spec().pow;
+    reply(&json!({
+        "latest": block(view.head().number)?,
+        "safe": block(view.safe_number())?,
+        "finalized": block(view.finalized_number())?,
+        "safeDepth": U64::from(pow.safe_depth),
+        "finalityDepth": U64::from(pow.finality_depth),
+    }))
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod calls;
 mod doors;
+mod explained;
 mod explorer;
 mod logs;
 mod node;

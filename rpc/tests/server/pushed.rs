@@ -99,3 +99,114 @@ async fn a_subscription_ends_when_asked() {
     assert_eq!(next(&mut again).await["hash"], json!(mined));
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), syncing.next()).await.is_err());
 }
+
+/// Applies what a cursor subscription pushes to the list of logs that a client holds.
+fn apply(held: &mut Vec<(Value, Value)>, log: &Value) {
+    let place = (log["blockHash"].clone(), log["logIndex"].clone());
+    if log["removed"] == true {
+        assert_eq!(held.pop(), Some(place), "removals come newest first");
+    } else {
+        held.push(place);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_gives_exactly_what_was_missed_across_a_reorganisation() {
+    let node = Node::usual().await;
+    let other = Chain::open();
+    for _ in 0..5 {
+        other.mine_for(Address::repeat_byte(1));
+    }
+    let contract = node.deploy(EMITS).await;
+    let emit = |nonce: u64| json!([{ "from": account(0), "to": contract, "data": B256::repeat_byte(5), "nonce": format!("{nonce:#x}") }]);
+    let client = connect(&node).await;
+    let mut logs = subscribe(&client, json!(["logs", { "address": contract, "cursor": null }])).await;
+    let mut held = Vec::new();
+    for nonce in [1, 2] {
+        node.call("eth_sendTransaction", emit(nonce)).await;
+    }
+    node.chain.mine();
+    // The client goes away in the middle of a block.
+    let log = next(&mut logs).await;
+    apply(&mut held, &log);
+    let cursor = log["cursor"].clone();
+    drop(client);
+
+    node.call("eth_sendTransaction", emit(3)).await;
+    node.chain.mine();
+    let client = connect(&node).await;
+    let mut logs = subscribe(&client, json!(["logs", { "address": contract, "cursor": cursor }])).await;
+    let mut last = Value::Null;
+    for _ in 0..2 {
+        last = next(&mut logs).await;
+        apply(&mut held, &last);
+    }
+    assert_eq!(held.len(), 3);
+    drop(client);
+
+    // While it is away all three leave the chain.
+    node.chain.import_from(&other);
+    let client = connect(&node).await;
+    let mut logs = subscribe(&client, json!(["logs", { "address": contract, "cursor": last["cursor"] }])).await;
+    for _ in 0..3 {
+        apply(&mut held, &next(&mut logs).await);
+    }
+    assert_eq!(held, []);
+    let refused = client.subscribe::<Value, _>(
+        "eth_subscribe",
+        {
+            let mut array = ArrayParams::new();
+            array.insert("newHeads").unwrap();
+            array.insert(json!({ "cursor": B256::ZERO })).unwrap();
+            array
+        },
+        "eth_unsubscribe",
+    );
+    let error = refused.await.err().unwrap().to_string();
+    assert!(error.contains("unknown cursor"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_by_cursor_take_back_what_left() {
+    let node = Node::usual().await;
+    let other = Chain::open();
+    let branch: Vec<B256> = (0..3).map(|_| other.mine_for(Address::repeat_byte(1))).collect();
+    let [first, second] = [node.chain.mine(), node.chain.mine()];
+    let client = connect(&node).await;
+    let genesis = node.call("eth_getBlockByNumber", json!(["0x0", false])).await["hash"].clone();
+    let mut heads = subscribe(&client, json!(["newHeads", { "cursor": genesis }])).await;
+    let mut moves = subscribe(&client, json!(["reorg"])).await;
+    for expected in [first, second] {
+        assert_eq!(next(&mut heads).await["hash"], json!(expected));
+    }
+    node.chain.import_from(&other);
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let head = next(&mut heads).await;
+        seen.push((head["hash"].clone(), head["removed"] == true));
+    }
+    let mut expected = vec![(json!(second), true), (json!(first), true)];
+    expected.extend(branch.iter().map(|hash| (json!(hash), false)));
+    assert_eq!(seen, expected);
+    let moved = next(&mut moves).await;
+    assert_eq!((&moved["depth"], &moved["ancestor"]), (&json!("0x2"), &json!("0x0")));
+    assert_eq!(moved["dropped"][0], json!({ "number": "0x2", "hash": second }));
+    assert_eq!(moved["added"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_pushed_for_the_transactions_named() {
+    let node = Node::usual().await;
+    let client = connect(&node).await;
+    let raw = [transfer(0, 0), transfer(0, 1)];
+    let wanted = keccak256(&raw[1]);
+    let mut all = subscribe(&client, json!(["transactionReceipts"])).await;
+    let mut one = subscribe(&client, json!(["transactionReceipts", { "transactionHashes": [wanted] }])).await;
+    for raw in &raw {
+        node.call("eth_sendRawTransaction", json!([raw])).await;
+    }
+    node.chain.mine();
+    assert_eq!(next(&mut all).await.as_array().map(Vec::len), Some(2));
+    let receipts = next(&mut one).await;
+    assert_eq!((receipts.as_array().map(Vec::len), &receipts[0]["transactionHash"]), (Some(1), &json!(wanted)));
+}
