@@ -15,5 +15,7 @@ pub mod miner;
 pub mod run;
 
 mod start;
+mod start_device;
 
 pub use start::start;
+pub use start_device::start_device;

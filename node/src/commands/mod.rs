@@ -1,6 +1,7 @@
 //! The commands that need no chain. Each writes what was asked for to the writer it is given: standard output.
 
 pub mod account;
+pub mod bridge;
 pub mod code;
 pub mod device;
 pub mod device_registry;

@@ -50,7 +50,7 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
         miner: build_miner(args.miner, is_dev),
         pool: build_pool(args.pool, &data.dir),
         dev,
-        log: build_log(args.log),
+        log: log_config(args.log),
         data,
     };
     check_together(&config)?;
@@ -271,7 +271,8 @@ fn build_pool(args: PoolArgs, datadir: &Path) -> PoolConfig {
     }
 }
 
-fn build_log(args: LogArgs) -> LogConfig {
+/// Returns what the flags about the log mean.
+pub fn log_config(args: LogArgs) -> LogConfig {
     let defaults = LogConfig::default();
     LogConfig {
         verbosity: args.verbosity.unwrap_or(defaults.verbosity),

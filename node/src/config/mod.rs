@@ -15,7 +15,7 @@ use alloy_primitives::{Address, Bytes};
 use values::{AccountRef, Color, Fsync, LogFormat, MinerOrder, SyncMode};
 
 pub use crate::accounts::DEV_MNEMONIC;
-pub use checks::build;
+pub use checks::{build, log_config};
 pub use layers::{Loaded, Origin, load};
 
 /// The namespaces of JSON-RPC that this program serves.
