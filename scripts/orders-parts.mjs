@@ -5,11 +5,13 @@ import { once } from "node:events";
 import { chmodSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 const startMsMax = 60_000;
 const program = process.env.DRAWBRIDGE_BIN;
+// The device alone, beside the program.
+const deviceProgram = join(dirname(program ?? ""), "drawbridge-device");
 
 export const freePort = () =>
   new Promise((resolve) => {
@@ -172,8 +174,8 @@ export class Warehouse {
 
   // A device at a proxy's port. `own` names its files, `of` the device whose certificate it shows.
   device(registry, settled, https, { name = "dock-1", own = name, of = name } = {}, ...more) {
-    return this.begin(`device-${own}`, program, [
-      ...["device", "run", "--name", name, ...this.broker(name, of), "--chain-id", "1337", "--registry", registry],
+    return this.begin(`device-${own}`, deviceProgram, [
+      ...["--name", name, ...this.broker(name, of), "--chain-id", "1337", "--registry", registry],
       ...["--rpc.url", `https://localhost:${https}/read`, "--rpc.ca", this.ca],
       ...["--rpc.user", "dock-1", "--rpc.password", join(this.folder, "dock-1.password"), "--settled", settled],
       ...["--actuator", `simulated:${this.lock(own)}`, "--open-time", "100ms", "--journal", join(this.folder, `${own}.journal`), ...more],

@@ -10,6 +10,7 @@ pub mod broker;
 pub mod chain_client;
 pub mod code;
 pub mod device;
+mod device_clock;
 pub mod device_link;
 pub mod device_lock;
 pub mod policy;

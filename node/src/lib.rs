@@ -17,5 +17,7 @@ pub mod permissions;
 pub mod run;
 
 mod start;
+mod start_device;
 
 pub use start::start;
+pub use start_device::start_device;

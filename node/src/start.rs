@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::cli::device_flags::GateCommand;
 use crate::cli::device_registry::DeviceCommand;
 use crate::cli::legacy::{Warning, translate};
 use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, Typed, parse};
 use crate::commands::removedb::Consent;
 use crate::commands::{
-    account, bootnode, code, device, device_registry, doctor, genesis, network, proxy, removedb, say, version,
+    account, bootnode, bridge, code, device, device_registry, doctor, genesis, network, proxy, removedb, say, version,
 };
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
@@ -78,7 +79,8 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         Command::Backup(command) => run::backup(loaded.config, backup_action(command)),
         Command::Account(command) => account::run(&command, &loaded.config.accounts, &mut io::stdout()),
         Command::Device(command) => match *command {
-            DeviceCommand::Gate(command) => device::run(&command, &loaded.config, &mut io::stdout()),
+            DeviceCommand::Gate(GateCommand::Run(args)) => device::run(&args, &mut io::stdout()),
+            DeviceCommand::Gate(GateCommand::Bridge(args)) => bridge::run(&args, &loaded.config),
             DeviceCommand::Serve { broker, .. } => run::device_serve(&loaded.config, &broker),
             command => device_registry::run(&command, &loaded.config.data, &mut io::stdout()),
         },

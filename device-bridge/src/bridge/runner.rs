@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use alloy_primitives::B256;
 use storage::StorageError;
@@ -15,6 +15,7 @@ use super::reconcile::{Action, Command, Device, Job, Outcome, Stage, reconcile};
 use crate::actuator::{Actuator, ActuatorError, ActuatorSpec, Order};
 use crate::bridge_chain::Operator;
 use crate::code::check_device_name;
+use crate::device_clock::now_ms;
 use crate::device_link::{Link, LinkEvent, LinkSettings, Outbound};
 use crate::device_lock::{
     ALARM_TOPIC, LockMessage, LockShadow, LockState, Position, announce, clear, read, report, topic,
@@ -107,12 +108,6 @@ pub async fn run(
             () = tokio::time::sleep(tick) => bridge.act_on_all()?,
         }
     }
-}
-
-/// Returns the time in milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 struct Bridge {

@@ -14,11 +14,11 @@ use super::checks::{CodePolicy, Refusal, check};
 use super::journal::Journal;
 use super::scanner::Scan;
 use crate::actuator::{Actuator, ActuatorSpec, Order};
-use crate::bridge::runner::now_ms;
 use crate::chain_client::orders::{OrderState, Trust};
 use crate::chain_client::proven::Proving;
 use crate::chain_client::{ChainClient, ChainError, Settled};
 use crate::code::{Claim, Code};
+use crate::device_clock::now_ms;
 use crate::device_link::{Link, LinkEvent, LinkSettings, Outbound};
 use crate::device_lock::{LockMessage, LockState, Position, desire, read, report, topic};
 

@@ -1,18 +1,14 @@
-//! `drawbridge device run|bridge`: the device at the gate, and the bridge beside the node.
+//! `drawbridge device run`: the device at the gate. Nothing here needs a chain or a database, so that `drawbridge-device`, which is this
+//! command alone, is small.
 
 use std::future::Future;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use device_bridge::actuator::ActuatorSpec;
-use device_bridge::bridge::outbox::Outbox;
-use device_bridge::bridge::runner::{self as bridge_runner, BridgeError, BridgeSettings};
-use device_bridge::bridge_chain::Operator;
 use device_bridge::chain_client::orders::Trust;
 use device_bridge::chain_client::proven::Proving;
-use device_bridge::chain_client::sender::{Account, Sender, Signing};
 use device_bridge::chain_client::{ChainClient, Endpoint, Settled, read_pem};
 use device_bridge::code::check_device_name;
 use device_bridge::device::checks::{CodePolicy, Refusal};
@@ -23,9 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::say;
-use crate::accounts::{Passwords, open_keystore, resolve};
-use crate::cli::device_flags::{AskArgs, BrokerArgs, DeviceBridgeArgs, DeviceRunArgs, GateCommand};
-use crate::config::NodeConfig;
+use crate::cli::device_flags::{AskArgs, BrokerArgs, DeviceRunArgs};
 use crate::config::values::Span;
 use crate::exit::Fatal;
 
@@ -33,24 +27,17 @@ use crate::exit::Fatal;
 const SECRET_BYTES_MAX: u64 = 4096;
 /// What stands where nothing is said.
 const RPC_TIMEOUT: Duration = Duration::from_secs(5);
-const OPEN_TIME: Duration = Duration::from_secs(5);
+pub(super) const OPEN_TIME: Duration = Duration::from_secs(5);
 const CODE_LIFETIME: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the chain's id is asked for again where the node does not answer at start.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs `drawbridge device …`.
+/// Runs `drawbridge device run`.
 ///
 /// # Errors
 /// A condition that ends the program.
-pub fn run(command: &GateCommand, config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
-    match command {
-        GateCommand::Run(args) => run_device(args, out),
-        GateCommand::Bridge(args) => run_bridge(args, config),
-    }
-}
-
-fn run_device(args: &DeviceRunArgs, out: &mut dyn Write) -> Result<(), Fatal> {
+pub fn run(args: &DeviceRunArgs, out: &mut dyn Write) -> Result<(), Fatal> {
     let remedy = "see `drawbridge device run --help`";
     check_device_name(&args.name).map_err(|error| Fatal::config(error, remedy))?;
     let journal = args.journal.clone().unwrap_or_else(|| PathBuf::from(format!("{}.journal", args.name)));
@@ -115,50 +102,6 @@ fn device_failure(refusal: &Refusal) -> Fatal {
     Fatal::config(refusal, "check --journal, --actuator and the connection to the broker")
 }
 
-fn run_bridge(args: &DeviceBridgeArgs, config: &NodeConfig) -> Result<(), Fatal> {
-    let name = args.name.as_deref().unwrap_or("bridge");
-    let settings = BridgeSettings {
-        link: link(&args.broker, name)?,
-        things: args.things.iter().flat_map(|things| &things.0).map(|t| (t.name.clone(), t.actuator.clone())).collect(),
-        open_time: span(args.open_time, OPEN_TIME),
-    };
-    let client = client(&args.ask)?;
-    let sender = Sender::new(client.clone(), args.ask.chain_id, operator_account(args, config)?);
-    tracing::info!(account = %sender.address(), "the operator's account");
-    let operator = Operator {
-        client: client.clone(),
-        chain_id: args.ask.chain_id,
-        trust: trust(&args.ask)?,
-        settled: args.ask.settled.unwrap_or(Settled::Safe),
-        static_codes: args.ask.static_codes,
-        sender: tokio::sync::Mutex::new(sender),
-    };
-    let folder = args.outbox.clone().unwrap_or_else(|| config.data.dir.join("bridge"));
-    let outbox = Outbox::open(&folder).map_err(|error| crate::run::storage_failure(&folder, error))?;
-    runtime()?.block_on(async {
-        let stop = stopped()?;
-        check_chain(&client, args.ask.chain_id, false).await?;
-        bridge_runner::run(settings, operator, outbox, stop).await.map_err(|error| match error {
-            BridgeError::Outbox(error) => crate::run::storage_failure(&folder, error),
-            other => Fatal::config(other, "check --things and the connection to the broker"),
-        })
-    })
-}
-
-/// Returns who signs for the operator, with the account's key unlocked.
-fn operator_account(args: &DeviceBridgeArgs, config: &NodeConfig) -> Result<Account, Fatal> {
-    let keystore = Arc::new(open_keystore(&config.accounts, None)?);
-    let address = resolve(&keystore, args.account)?;
-    if args.account_of_node {
-        return Ok(Account::OfNode(address));
-    }
-    let mut passwords = Passwords::open(config.accounts.password_file.as_deref())?;
-    let password = passwords.next_or_last(&format!("Password of {address}: "))?;
-    keystore.unlock(address, &password, None)?;
-    let sign: Signing = Arc::new(move |digest| keystore.sign_hash(address, digest).map_err(|error| error.to_string()));
-    Ok(Account::Local(address, sign))
-}
-
 fn source(args: &DeviceRunArgs) -> Source {
     match (&args.camera, &args.pictures) {
         (Some(command), _) => Source::Camera(command.split_whitespace().map(str::to_owned).collect()),
@@ -168,11 +111,11 @@ fn source(args: &DeviceRunArgs) -> Source {
     }
 }
 
-fn span(given: Option<Span>, otherwise: Duration) -> Duration {
+pub(super) fn span(given: Option<Span>, otherwise: Duration) -> Duration {
     given.map_or(otherwise, |span| span.0)
 }
 
-fn trust(args: &AskArgs) -> Result<Trust, Fatal> {
+pub(super) fn trust(args: &AskArgs) -> Result<Trust, Fatal> {
     let trust = Trust {
         chain_id: args.chain_id,
         registries: args.registries.clone().unwrap_or_default().0,
@@ -200,7 +143,7 @@ fn proving(args: &DeviceRunArgs, journal: &Path) -> Result<Option<Proving>, Fata
         .map_err(|error| Fatal::config(error, "delete the file to begin at --verify-proof again"))
 }
 
-fn link(args: &BrokerArgs, name: &str) -> Result<LinkSettings, Fatal> {
+pub(super) fn link(args: &BrokerArgs, name: &str) -> Result<LinkSettings, Fatal> {
     let remedy = "give --broker mqtts://HOST:PORT with --broker.ca, --broker.cert and --broker.key";
     let identity = match (&args.broker_ca, &args.broker_cert, &args.broker_key) {
         (Some(ca), Some(certificate), Some(key)) => {
@@ -212,7 +155,7 @@ fn link(args: &BrokerArgs, name: &str) -> Result<LinkSettings, Fatal> {
     LinkSettings::new(&args.broker, name, identity.as_ref()).map_err(|error| Fatal::config(error, remedy))
 }
 
-fn client(args: &AskArgs) -> Result<ChainClient, Fatal> {
+pub(super) fn client(args: &AskArgs) -> Result<ChainClient, Fatal> {
     let remedy = "check --rpc.url, --rpc.ca, --rpc.user and --rpc.password";
     let login = match (&args.rpc_user, &args.rpc_password) {
         (Some(user), Some(file)) => Some((user.clone(), read_secret(file)?)),
@@ -241,7 +184,7 @@ pub(super) fn read_secret(path: &Path) -> Result<String, Fatal> {
 
 /// Makes sure that the node is on the right chain. A device starts without a node, since it asks again with every code; a bridge waits for its
 /// node.
-async fn check_chain(client: &ChainClient, expected: u64, may_be_absent: bool) -> Result<(), Fatal> {
+pub(super) async fn check_chain(client: &ChainClient, expected: u64, may_be_absent: bool) -> Result<(), Fatal> {
     loop {
         match client.chain_id().await {
             Ok(actual) if actual == expected => return Ok(()),
@@ -262,7 +205,7 @@ async fn check_chain(client: &ChainClient, expected: u64, may_be_absent: bool) -
 }
 
 /// Returns a runtime of one thread, which is enough for one gate and small.
-fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -270,7 +213,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
 }
 
 /// Returns a future that is done when the program is told to stop.
-fn stopped() -> Result<impl Future<Output = ()>, Fatal> {
+pub(super) fn stopped() -> Result<impl Future<Output = ()>, Fatal> {
     let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
     let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;

@@ -3,6 +3,7 @@
 pub mod account;
 mod ask;
 pub mod bootnode;
+pub mod bridge;
 pub mod code;
 pub mod device;
 pub mod device_registry;

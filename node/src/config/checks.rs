@@ -52,7 +52,7 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
         pool: build_pool(args.pool, &data.dir),
         dev,
         metrics: build_metrics(args.metrics),
-        log: build_log(args.log),
+        log: log_config(args.log),
         data,
     };
     check_together(&config)?;
@@ -265,7 +265,8 @@ fn build_pool(args: PoolArgs, datadir: &Path) -> PoolConfig {
     }
 }
 
-fn build_log(args: LogArgs) -> LogConfig {
+/// Returns what the flags about the log mean.
+pub fn log_config(args: LogArgs) -> LogConfig {
     let defaults = LogConfig::default();
     LogConfig {
         verbosity: args.verbosity.unwrap_or(defaults.verbosity),

@@ -16,7 +16,7 @@ use alloy_primitives::{Address, Bytes};
 use values::{AccountRef, Color, Fsync, LogFormat, MinerOrder, SyncMode};
 
 pub use crate::accounts::DEV_MNEMONIC;
-pub use checks::build;
+pub use checks::{build, log_config};
 pub use layers::{Loaded, Origin, load};
 pub use network::{MetricsConfig, NetworkConfig};
 
