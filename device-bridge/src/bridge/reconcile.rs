@@ -146,9 +146,10 @@ impl Device {
         true
     }
 
-    /// Makes what the shadow desires the job, where it is another one; and moves the job on by what is reported.
+    /// Moves the job on by what is reported, and makes what the shadow desires the job, where it is another one.
     fn take_up(&mut self) {
-        let (desired, reported) = (&self.shadow.desired, &self.shadow.reported);
+        self.move_on();
+        let desired = &self.shadow.desired;
         if let (Some(Position::Open), Some(id), Some(until), Some(code)) =
             (desired.lock, desired.job, desired.until, &desired.code)
             && self.job.as_ref().is_none_or(|job| job.id != id && job.gives_way())
@@ -161,7 +162,12 @@ impl Device {
             if last.stage == Stage::Opened {
                 self.recording.push(last);
             }
+            self.move_on();
         }
+    }
+
+    fn move_on(&mut self) {
+        let reported = &self.shadow.reported;
         if let Some(job) = &mut self.job
             && reported.job == Some(job.id)
             && job.stage < Stage::Opened
