@@ -16,7 +16,6 @@ CARGO_FLAGS := --release --workspace --locked
 CRASH_CYCLES ?= 20
 SEED ?= 1
 STATE_TESTS ?= sample
-N ?= 5
 ARGS ?=
 
 # bash counts its own SECONDS; only what make was given limits the cluster.
@@ -26,7 +25,7 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: cluster partitions run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance bench help
+.PHONY: cluster partitions run build build-all setup setup-all test lint doc unit contracts clients orders crash simulate conformance bench help
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -77,7 +76,10 @@ crash: build-all ## kills the node under load and checks what is left (CRASH_CYC
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
 
 partitions: build-all ## five nodes in network namespaces: partitions, loss, slow links, kills (N, SEED)
-	$(TARGET)/release/partitions --node $(BIN) --faults $(N) --seed $(SEED)
+	$(TARGET)/release/partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
+
+simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
+	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
 
 conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
 	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'

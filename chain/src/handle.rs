@@ -15,6 +15,7 @@ use crate::head::PoolHead;
 use crate::import::{ImportError, ImportOutcome, Imported, Reorganisation, Writer};
 use crate::open::{LedgerConfig, OpenError, head_view, initialise};
 use crate::pool::{DropReason, JournalError, JournalReport, Pool, PoolError, TransactionOrigin};
+use crate::snapshot::StateSnapshot;
 use crate::view::ChainView;
 
 /// How many imports may wait for the writer; whoever brings more waits.
@@ -58,6 +59,7 @@ pub type Sink = Box<dyn Fn(&Fact) + Send + Sync>;
 enum Command {
     Import(Box<RecoveredBlock>, u64, Sender<Result<ImportOutcome, ImportError>>),
     ImportMined(Box<Candidate>, u64, Sender<Result<ImportOutcome, ImportError>>),
+    Adopt(Box<StateSnapshot>, u64, Sender<Result<ImportOutcome, ImportError>>),
     Stop,
 }
 
@@ -156,6 +158,15 @@ impl LedgerHandle {
         self.ask(|reply| Command::ImportMined(candidate, now, reply))
     }
 
+    /// Puts a verified state snapshot in the place of the genesis state of a ledger that has no other block yet, and waits until it is
+    /// committed: all of it, or nothing. `now` is the clock in seconds.
+    ///
+    /// # Errors
+    /// The ledger has blocks, the snapshot does not hold together, or our own store.
+    pub fn adopt(&self, state: StateSnapshot, now: u64) -> Result<ImportOutcome, ImportError> {
+        self.ask(|reply| Command::Adopt(Box::new(state), now, reply))
+    }
+
     fn ask(
         &self,
         command: impl FnOnce(Sender<Result<ImportOutcome, ImportError>>) -> Command,
@@ -248,6 +259,7 @@ impl Shared {
             let (result, now, reply) = match command {
                 Command::Import(block, now, reply) => (writer.import(*block, now), now, reply),
                 Command::ImportMined(candidate, now, reply) => (writer.import_mined(*candidate, now), now, reply),
+                Command::Adopt(state, now, reply) => (writer.adopt(&state), now, reply),
                 Command::Stop => return,
             };
             self.view.store(writer.view.clone());

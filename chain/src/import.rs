@@ -287,7 +287,7 @@ impl Writer {
     }
 
     /// Commits all rows of a stage as one batch, and returns the snapshot after it.
-    fn commit(&self, stage: Stage) -> Result<Snapshot, StorageError> {
+    pub(crate) fn commit(&self, stage: Stage) -> Result<Snapshot, StorageError> {
         let batch = stage.into_batch();
         let cached: Vec<Write> =
             batch.writes().iter().filter(|write| RowCache::holds(write.table())).cloned().collect();
@@ -310,6 +310,7 @@ impl Writer {
             head: block.header.clone(),
             head_td: total_difficulty,
             genesis_hash: self.view.genesis_hash,
+            base: self.view.base,
         });
         Ok(())
     }

@@ -11,6 +11,7 @@ mod import;
 mod open;
 pub mod pool;
 mod records;
+pub mod snapshot;
 pub mod verify;
 mod view;
 
@@ -20,4 +21,5 @@ pub use import::{DroppedBlock, ImportError, ImportOutcome, Reorganisation};
 pub use open::{FORMAT, LedgerConfig, OpenError, initialise, stored_chain_file};
 pub use pool::{Pool, PoolConfig, PoolError, TransactionOrder, TransactionOrigin};
 pub use records::HeaderRecord;
+pub use snapshot::{Need, SnapshotBuilder, SnapshotFault, StateSnapshot};
 pub use view::{ChainView, TransactionLocation, ViewError};

@@ -9,7 +9,9 @@ use evm_runtime::{StateError, state};
 use storage::{Durability, Snapshot, Stage, StorageError, Store, Table};
 
 use crate::pool::PoolConfig;
-use crate::records::{HeaderRecord, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_u64};
+use crate::records::{
+    HeaderRecord, base_number, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_u64,
+};
 use crate::view::ChainView;
 
 /// The format of the tables that this program writes; an older program refuses a newer one.
@@ -186,11 +188,13 @@ pub(crate) fn head_view(snapshot: Snapshot, genesis: &Genesis) -> Result<ChainVi
     if head.hash() != hash {
         return Err(corrupt("the head's header has another hash"));
     }
+    let base = base_number(&*snapshot)?;
     Ok(ChainView {
         spec: Arc::new(genesis.spec.clone()),
         snapshot,
         head,
         head_td: record.total_difficulty,
         genesis_hash: genesis.header.hash(),
+        base,
     })
 }

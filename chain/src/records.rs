@@ -15,6 +15,8 @@ pub(crate) mod meta {
     pub(crate) const CHAIN_FILE: &[u8] = b"chain file";
     /// The head's hash.
     pub(crate) const HEAD: &[u8] = b"head";
+    /// The block whose state a snapshot gave (8 bytes); absent: the chain was executed from its beginning.
+    pub(crate) const BASE: &[u8] = b"base";
     /// The first block whose state can be read (8 bytes); absent: block 0.
     pub(crate) const HISTORY_FLOOR: &[u8] = b"history floor";
 }
@@ -89,6 +91,26 @@ pub(crate) fn canonical_hash(reader: &dyn Reader, number: u64) -> Result<Option<
 /// Reads 8 big-endian bytes.
 pub(crate) fn read_u64(row: &[u8]) -> Option<u64> {
     row.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Returns the number of the block whose state a snapshot gave: of those before it only the headers are here. 0: there was none.
+pub(crate) fn base_number(reader: &dyn Reader) -> Result<u64, StorageError> {
+    let row = reader.get(Table::Meta, meta::BASE)?;
+    row.map_or(Ok(0), |row| read_u64(&row).ok_or_else(|| bad_row(Table::Meta, "the base is not 8 bytes")))
+}
+
+/// Writes header and number of a block whose body is not here, and makes it canonical.
+pub(crate) fn put_bare_canonical(
+    stage: &mut Stage,
+    header: &SealedHeader,
+    witness: Option<Witness>,
+    total_difficulty: U256,
+) {
+    let (number, hash) = (header.number, header.hash());
+    let record = HeaderRecord { header: header.clone().into_header(), total_difficulty, witness };
+    stage.put(Table::Headers, block_key(number, hash), record.encode());
+    stage.put(Table::Numbers, hash.as_slice(), number.to_be_bytes());
+    stage.put(Table::Canonical, number.to_be_bytes(), hash.as_slice());
 }
 
 /// Writes header, body and number of a block of any branch.

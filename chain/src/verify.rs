@@ -7,7 +7,7 @@ use evm_runtime::state::{self, StateCheck};
 use storage::{Durability, Reader, Stage, StorageError, Store, Table};
 
 use crate::import::ImportError;
-use crate::records::{HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_u64};
+use crate::records::{HeaderRecord, base_number, block_key, canonical_hash, meta, number_of, read_block, read_u64};
 
 /// Says what a check of the whole database found.
 #[derive(Clone, Debug, Default)]
@@ -39,9 +39,15 @@ pub fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<Check,
     check.head_hash = head;
     check.head = number_of(reader, head)?.ok_or_else(|| ImportError::Corrupt("the head has no number".to_owned()))?;
     let mut state_root = B256::ZERO;
+    let base = base_number(reader)?;
     let (mut number, mut expected) = (check.head, head);
     loop {
-        match check_block(reader, number, expected, &mut check)? {
+        let found = if number > base || number == 0 {
+            check_block(reader, number, expected, &mut check)?
+        } else {
+            check_header(reader, number, expected, &mut check)?
+        };
+        match found {
             Some(record) => {
                 if number == check.head {
                     state_root = record.header.state_root;
@@ -68,6 +74,25 @@ pub fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<Check,
             .push(format!("state root: the head says {state_root}, the flat state gives {}", check.state.root));
     }
     Ok(check)
+}
+
+/// Checks a block of which a snapshot has left the header only.
+fn check_header(
+    reader: &dyn Reader,
+    number: u64,
+    hash: B256,
+    check: &mut Check,
+) -> Result<Option<HeaderRecord>, ImportError> {
+    if canonical_hash(reader, number)? != Some(hash) {
+        check.problems.push(format!("block {number}: the canonical index does not hold {hash}"));
+    }
+    let record = HeaderRecord::read(reader, number, hash)?;
+    match &record {
+        Some(record) if record.header.hash_slow() == hash && record.header.number == number => {}
+        Some(_) => check.problems.push(format!("block {number}: the header has another hash or number than {hash}")),
+        None => check.problems.push(format!("header {number} ({hash}) is missing")),
+    }
+    Ok(record)
 }
 
 fn check_block(

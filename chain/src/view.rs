@@ -49,6 +49,8 @@ pub struct ChainView {
     pub(crate) head: SealedHeader,
     pub(crate) head_td: U256,
     pub(crate) genesis_hash: B256,
+    /// The block whose state a snapshot gave; 0: there was none.
+    pub(crate) base: u64,
 }
 
 #[allow(clippy::missing_errors_doc)]
@@ -75,12 +77,17 @@ impl ChainView {
 
     /// Returns the number of the `safe` block.
     pub fn safe_number(&self) -> u64 {
-        fork_choice::safe_number(&self.spec.pow, self.head.number)
+        fork_choice::safe_number(&self.spec.pow, self.head.number).max(self.base)
     }
 
-    /// Returns the number of the `finalized` block.
+    /// Returns the number of the `finalized` block. The block that a snapshot gave was final where it came from, and is here.
     pub fn finalized_number(&self) -> u64 {
-        fork_choice::finalized_number(&self.spec.pow, self.head.number)
+        fork_choice::finalized_number(&self.spec.pow, self.head.number).max(self.base)
+    }
+
+    /// Returns the number of the block whose state a snapshot gave: of those before it only the headers are here. 0: there was none.
+    pub fn base_number(&self) -> u64 {
+        self.base
     }
 
     /// Returns the canonical hash at `number`.

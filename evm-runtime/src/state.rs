@@ -17,10 +17,12 @@ mod apply;
 mod genesis;
 mod range;
 mod rebuild;
+mod replace;
 
 pub use apply::{AccountChange, Applied, SlotChange, apply, compute, undo};
 pub use genesis::put_genesis;
 pub use rebuild::{StateCheck, check, forget_history};
+pub use replace::{StateAccount, replace, state_root, storage_root};
 
 /// Says why state cannot be read or changed: always our own store's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

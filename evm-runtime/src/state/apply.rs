@@ -161,7 +161,7 @@ fn rewrite_storage(reader: &dyn Reader, change: &AccountChange) -> Result<(Vec<S
 }
 
 /// Returns the leaf of a slot: the RLP of its value, or none for zero.
-fn slot_leaf(value: U256) -> Option<Vec<u8>> {
+pub(super) fn slot_leaf(value: U256) -> Option<Vec<u8>> {
     (!value.is_zero()).then(|| alloy_rlp::encode(value))
 }
 
@@ -211,14 +211,14 @@ impl AppliedAccount {
     }
 }
 
-fn put_account(stage: &mut Stage, address_hash: B256, account: Option<&TrieAccount>) {
+pub(super) fn put_account(stage: &mut Stage, address_hash: B256, account: Option<&TrieAccount>) {
     match account {
         Some(account) => stage.put(Table::Accounts, address_hash.as_slice(), alloy_rlp::encode(account)),
         None => stage.delete(Table::Accounts, address_hash.as_slice()),
     }
 }
 
-fn put_slot(stage: &mut Stage, key: &[u8; 64], value: U256) {
+pub(super) fn put_slot(stage: &mut Stage, key: &[u8; 64], value: U256) {
     if value.is_zero() {
         stage.delete(Table::Slots, &key[..]);
     } else {
@@ -226,7 +226,7 @@ fn put_slot(stage: &mut Stage, key: &[u8; 64], value: U256) {
     }
 }
 
-fn put_nodes(stage: &mut Stage, table: Table, prefix: &[u8], nodes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+pub(super) fn put_nodes(stage: &mut Stage, table: Table, prefix: &[u8], nodes: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
     for (path, node) in nodes {
         let key = if prefix.is_empty() { path } else { [prefix, &path].concat() };
         match node {

@@ -1,6 +1,7 @@
 //! What the machine wants done.
 
 use alloy_primitives::B256;
+use chain::StateSnapshot;
 use consensus::RecoveredBlock;
 
 use super::event::{InboundId, PeerId, RequestId};
@@ -137,6 +138,8 @@ pub enum Action {
     /// Import a block; imports are made one after the other in the order of these actions. Comes back as
     /// [`super::Event::Imported`].
     Import(Box<RecoveredBlock>),
+    /// Have the ledger adopt a verified state snapshot ([`chain::LedgerHandle::adopt`]). Comes back as [`super::Event::Adopted`].
+    Adopt(Box<StateSnapshot>),
     /// Do work that takes long, on a thread that may; comes back as [`super::Event::JobDone`].
     Run(Box<Job>),
     /// A peer has introduced itself and is one of ours; comes again when its status changes.

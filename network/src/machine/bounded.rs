@@ -107,6 +107,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_newest_blocks_stay_within_their_bytes() {
+        let block = |number| {
+            let header = consensus::SealedHeader::new(consensus::Header { number, ..Default::default() });
+            let block =
+                RecoveredBlock { header, transactions: vec![], ommers: vec![], withdrawals: None, witness: None };
+            Arc::new(block)
+        };
+        let mut recent = RecentBlocks::new(3 * block_bytes(&block(0)));
+        for number in 0..10 {
+            recent.insert(block(number));
+            recent.insert(block(number));
+        }
+        let kept: Vec<_> = (0..10).filter(|number| recent.get(block(*number).hash()).is_some()).collect();
+        assert_eq!((kept, recent.bytes()), (vec![7, 8, 9], 3 * block_bytes(&block(0))));
+        (7..10).for_each(|number| recent.remove(block(number).hash()));
+        assert_eq!((recent.bytes(), recent.order.len()), (0, 0));
+    }
+
+    #[test]
     fn only_the_newest_are_remembered() {
         let mut seen = Seen::new(2);
         let hash = |n| B256::repeat_byte(n);

@@ -15,6 +15,8 @@ pub struct MachineConfig {
     pub peers_max: usize,
     /// Whether a node that is at its genesis block starts from a state snapshot, where peers are far enough ahead.
     pub start_from_snapshot: bool,
+    /// How many blocks must be final there for it.
+    pub snapshot_distance_min: u64,
 }
 
 impl Default for MachineConfig {
@@ -25,6 +27,7 @@ impl Default for MachineConfig {
             roles: Roles::default(),
             peers_max: 50,
             start_from_snapshot: false,
+            snapshot_distance_min: super::limits::SNAPSHOT_DISTANCE_MIN,
         }
     }
 }

@@ -88,6 +88,8 @@ pub enum Event {
         /// What became of it.
         result: Result<ImportOutcome, ImportError>,
     },
+    /// The ledger has taken the snapshot that the machine has given it, or has refused it.
+    Adopted(Result<ImportOutcome, ImportError>),
     /// A job has ended.
     JobDone(Box<JobResult>),
     /// The ledger has a new head, whoever brought it: the ledger's fact.

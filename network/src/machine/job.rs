@@ -2,7 +2,8 @@
 //! and the time and nothing else, so that the shell may run it on any thread and a simulation at once.
 
 use alloy_primitives::{B256, keccak256};
-use chain::{LedgerHandle, PoolError, TransactionOrigin};
+use chain::snapshot::Rows;
+use chain::{LedgerHandle, PoolError, SnapshotBuilder, SnapshotFault, TransactionOrigin};
 use consensus::transaction::decode_transaction;
 use consensus::{BlockBody, RecoveredBlock, RecoveredTransaction, Transaction};
 use rayon::prelude::*;
@@ -15,6 +16,8 @@ use crate::message::WitnessedHeader;
 pub enum Job {
     /// Verify headers that follow one another.
     VerifyHeaders {
+        /// The machine's name for the sync that they belong to.
+        session: u64,
         /// Who sent them.
         peer: PeerId,
         /// What the first one follows.
@@ -24,10 +27,21 @@ pub enum Job {
     },
     /// Decode bodies, compare them with their headers and recover the senders.
     RecoverBodies {
+        /// The machine's name for the sync that they belong to.
+        session: u64,
         /// Who sent them.
         peer: PeerId,
         /// Header, parent's timestamp and body (RLP) of each.
         blocks: Vec<(HeaderEntry, u64, Vec<u8>)>,
+    },
+    /// Verify a piece of a state snapshot.
+    Snapshot {
+        /// The machine's name for the attempt that it belongs to.
+        session: u64,
+        /// What is here so far.
+        builder: Box<SnapshotBuilder>,
+        /// What has come.
+        piece: Piece,
     },
     /// Put a block together that was announced compactly.
     Rebuild(Box<Rebuild>),
@@ -38,6 +52,18 @@ pub enum Job {
         /// Their EIP-2718 encodings.
         transactions: Vec<Vec<u8>>,
     },
+}
+
+/// A piece of a state snapshot.
+pub enum Piece {
+    /// Accounts.
+    Accounts(Rows),
+    /// Slots of one account.
+    Slots(Rows),
+    /// Codes.
+    Codes(Vec<Vec<u8>>),
+    /// The body of the block.
+    Block(Vec<Vec<u8>>),
 }
 
 /// Holds what a compactly announced block is put together from.
@@ -62,6 +88,8 @@ pub struct Rebuild {
 pub enum JobResult {
     /// Of [`Job::VerifyHeaders`].
     Headers {
+        /// The machine's name for the sync that they belong to.
+        session: u64,
         /// Who sent them.
         peer: PeerId,
         /// The headers, or what is wrong with them.
@@ -69,12 +97,23 @@ pub enum JobResult {
     },
     /// Of [`Job::RecoverBodies`].
     Bodies {
+        /// The machine's name for the sync that they belong to.
+        session: u64,
         /// Who sent them.
         peer: PeerId,
         /// The block hashes of the job.
         hashes: Vec<B256>,
         /// The blocks, or what is wrong with one of them.
         result: Result<Vec<RecoveredBlock>, String>,
+    },
+    /// Of [`Job::Snapshot`].
+    Snapshot {
+        /// The machine's name for the attempt that it belongs to.
+        session: u64,
+        /// The snapshot with the piece.
+        builder: Box<SnapshotBuilder>,
+        /// What is wrong with the piece.
+        result: Result<(), String>,
     },
     /// Of [`Job::Rebuild`].
     Rebuilt {
@@ -109,11 +148,11 @@ impl Job {
     /// Does the work. `now` is the clock in seconds.
     pub fn run(self, ledger: &LedgerHandle, now: u64) -> JobResult {
         match self {
-            Self::VerifyHeaders { peer, anchor, headers } => {
+            Self::VerifyHeaders { session, peer, anchor, headers } => {
                 let result = verify::headers(ledger.view().spec(), &anchor, headers);
-                JobResult::Headers { peer, result }
+                JobResult::Headers { session, peer, result }
             }
-            Self::RecoverBodies { peer, blocks } => {
+            Self::RecoverBodies { session, peer, blocks } => {
                 let view = ledger.view();
                 let hashes = blocks.iter().map(|(entry, ..)| entry.header.hash()).collect();
                 let recover = |(entry, parent_timestamp, body): (HeaderEntry, u64, Vec<u8>)| {
@@ -123,7 +162,11 @@ impl Job {
                         .map_err(|problem| format!("block {number}: {problem}"))
                 };
                 let result = blocks.into_par_iter().map(recover).collect();
-                JobResult::Bodies { peer, hashes, result }
+                JobResult::Bodies { session, peer, hashes, result }
+            }
+            Self::Snapshot { session, mut builder, piece } => {
+                let result = add_piece(ledger, &mut builder, piece);
+                JobResult::Snapshot { session, builder, result }
             }
             Self::Rebuild(rebuild) => {
                 let id = rebuild.id;
@@ -162,6 +205,23 @@ impl Rebuild {
             .map_err(|error| RebuildFault::Block(error.to_string()))?;
         let witness = self.entry.witness;
         Ok(RecoveredBlock { header, transactions, ommers: Vec::new(), withdrawals, witness })
+    }
+}
+
+fn add_piece(ledger: &LedgerHandle, builder: &mut SnapshotBuilder, piece: Piece) -> Result<(), String> {
+    let text = |fault: SnapshotFault| fault.to_string();
+    match piece {
+        Piece::Accounts(rows) => builder.add_accounts(rows).map_err(text),
+        Piece::Slots(rows) => builder.add_slots(rows).map_err(text),
+        Piece::Codes(codes) => builder.add_codes(codes).map_err(text),
+        Piece::Block(bodies) => {
+            let [body] = &bodies[..] else { return Err(format!("{} bodies in place of one", bodies.len())) };
+            let body = verify::decode_body(body)?;
+            let (header, witness) = builder.target_entry();
+            let entry = HeaderEntry { header, witness };
+            let block = verify::block(ledger.view().spec(), entry, body, builder.parent_timestamp())?;
+            builder.add_block(block).map_err(text)
+        }
     }
 }
 

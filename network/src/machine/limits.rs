@@ -20,7 +20,7 @@ pub const UNANSWERED_MAX: u32 = 4;
 /// How often each peer is asked for its status anew, in milliseconds: what gossip lost comes to light.
 pub const STATUS_MS: u64 = 10_000;
 /// How often a peer is asked what is in its pool, in milliseconds.
-pub const POOL_MS: u64 = 20_000;
+pub const POOL_MS: u64 = 10_000;
 /// How far a peer's clock may be off, in milliseconds: its blocks would be held as too far ahead (`FUTURE_BLOCK_SECONDS_MAX`).
 pub const CLOCK_OFFSET_MS_MAX: u64 = 15_000;
 /// From which median offset on the operator is warned, in milliseconds.
@@ -87,7 +87,11 @@ pub const STALLS_MAX: u32 = 3;
 /// How many heads are remembered about which the operator was alarmed.
 pub const ALARMS_MAX: usize = 256;
 
-/// How many blocks the network must be ahead for a start from a snapshot.
+/// How many blocks must be final for a start from a snapshot, where the operator says nothing: fewer are executed in a moment.
 pub const SNAPSHOT_DISTANCE_MIN: u64 = 256;
+/// After how many attempts that fail a node does without a snapshot.
+pub const SNAPSHOT_ATTEMPTS_MAX: u32 = 4;
+/// How many answers may fail to come in one attempt.
+pub const SNAPSHOT_LOST_MAX: u32 = 8;
 /// Room for a snapshot before it is verified, in bytes; a larger one is not taken.
 pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

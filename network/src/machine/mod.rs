@@ -17,6 +17,7 @@ mod peers;
 mod requests;
 mod rules;
 pub mod serve;
+mod snapshot;
 mod sync;
 mod transactions;
 pub mod verify;
@@ -29,7 +30,7 @@ use rand::Rng;
 pub use action::{Action, Alarm, Offence, Verdict};
 pub use config::MachineConfig;
 pub use event::{Event, InboundId, PeerId, RequestFailure, RequestId};
-pub use job::{Job, JobResult, Rebuild, RebuildFault};
+pub use job::{Job, JobResult, Piece, Rebuild, RebuildFault};
 pub use limits::{SCORE_MAX, TICK_MS};
 pub use rules::rules_of;
 pub use sync::Progress;
@@ -41,6 +42,7 @@ use fork_id::Forks;
 use limits::{ALARMS_MAX, BAN_MS, CLOCK_WARN_MS, HANDSHAKE_MS, MISMATCH_BAN_MS, STATUS_MS, UNANSWERED_MAX};
 use peers::{Peers, Share, is_cut_off};
 use requests::{Open, Purpose, Requests};
+use snapshot::SnapshotStart;
 use sync::Sync;
 use transactions::Transactions;
 
@@ -68,6 +70,7 @@ pub struct Machine {
     blocks: Blocks,
     transactions: Transactions,
     sync: Sync,
+    snapshot: SnapshotStart,
     /// Heads about which the operator was told already.
     alarmed: Seen,
     clock_warned: bool,
@@ -91,6 +94,7 @@ impl Machine {
             blocks: Blocks::default(),
             transactions: Transactions::default(),
             sync: Sync::default(),
+            snapshot: SnapshotStart::default(),
             alarmed: Seen::new(ALARMS_MAX),
             clock_warned: false,
             lost: Vec::new(),
@@ -122,7 +126,7 @@ impl Machine {
         /// A wanted transaction with its holders; an open request.
         const WANTED: usize = 256;
         let small = self.transactions.wanted_count() + self.requests.len();
-        self.blocks.bytes() + self.sync.bytes() + small * WANTED
+        self.blocks.bytes() + self.sync.bytes() + self.snapshot.bytes() + small * WANTED
     }
 
     /// Returns a connected peer's status, clock offset (theirs minus ours, in milliseconds) and points of blame, for `admin_peers`.
@@ -142,6 +146,7 @@ impl Machine {
             Event::Request { peer, inbound, data } => self.on_request(context, peer, inbound, &data),
             Event::Response { peer, request, result } => self.on_response(context, peer, request, result),
             Event::Imported { hash, result } => self.on_imported(context, hash, result),
+            Event::Adopted(result) => self.on_adopted(context, result),
             Event::JobDone(result) => self.on_job_done(context, *result),
             Event::NewHead { added } => self.on_new_head(context, &added),
             Event::NewTransaction(tx) => {
@@ -154,8 +159,18 @@ impl Machine {
 
     fn on_job_done(&mut self, context: &mut Context<'_>, result: JobResult) -> Result<(), ViewError> {
         match result {
-            JobResult::Headers { peer, result } => self.on_headers_verified(context, peer, result),
-            JobResult::Bodies { peer, hashes, result } => self.on_recovered(context, peer, &hashes, result),
+            JobResult::Headers { session, result, .. } if self.snapshot.is(session) => {
+                self.on_snapshot_headers(context, result)
+            }
+            JobResult::Snapshot { session, builder, result } if self.snapshot.is(session) => {
+                self.on_snapshot_piece(context, builder, result)
+            }
+            // Of an attempt that was given up meanwhile.
+            JobResult::Snapshot { .. } => Ok(()),
+            JobResult::Headers { session, peer, result } => self.on_headers_verified(context, session, peer, result),
+            JobResult::Bodies { session, peer, hashes, result } => {
+                self.on_recovered(context, session, peer, &hashes, result)
+            }
             JobResult::Rebuilt { id, result } => self.on_rebuilt(context, id, result),
             JobResult::Transactions { peer, outcomes, malformed } => {
                 self.on_transactions_added(context, peer, outcomes, malformed);
@@ -334,7 +349,9 @@ impl Machine {
     fn on_answer(&mut self, context: &mut Context<'_>, open: Open, response: Response) -> Result<(), ViewError> {
         match (&open.purpose, response) {
             (Purpose::Status, Response::Status(status)) => self.greet(context, open.peer, status, open.sent_at),
-            (Purpose::Headers, Response::Headers(headers)) => self.on_headers(context, open.peer, headers),
+            (Purpose::Headers(session), Response::Headers(headers)) => {
+                self.on_headers(context, *session, open.peer, headers)
+            }
             (Purpose::Bodies(asked), Response::Bodies(bodies)) => self.on_bodies(context, open.peer, asked, bodies),
             (Purpose::Transactions(asked), Response::Transactions(transactions)) => {
                 self.on_transactions(context, open.peer, asked, transactions);
@@ -344,8 +361,9 @@ impl Machine {
                 self.on_block_transactions(context, *id, transactions);
                 Ok(())
             }
-            (Purpose::Pool, Response::Pool(notices)) => self.on_notices(context, open.peer, &notices),
             (_, Response::Refused(_)) => self.on_lost(context, open),
+            (Purpose::Snapshot(id), response) => self.on_snapshot_answer(context, *id, response),
+            (Purpose::Pool, Response::Pool(notices)) => self.on_notices(context, open.peer, &notices),
             _ => {
                 let detail = format!("another kind of response than was asked for: {:?}", open.purpose);
                 self.punish(context, open.peer, Offence::WrongResponse, detail);
@@ -379,7 +397,7 @@ impl Machine {
     /// Does without an answer.
     fn on_lost(&mut self, context: &mut Context<'_>, open: Open) -> Result<(), ViewError> {
         match open.purpose {
-            Purpose::Headers => self.on_headers_lost(context, open.peer),
+            Purpose::Headers(session) => self.on_headers_lost(context, session, open.peer),
             Purpose::Bodies(asked) => self.on_bodies_lost(context, open.peer, &asked),
             Purpose::Transactions(asked) => {
                 self.on_transactions_lost(context, open.peer, &asked);
@@ -389,7 +407,8 @@ impl Machine {
                 self.give_up_building(context, id);
                 Ok(())
             }
-            Purpose::Status | Purpose::Pool => Ok(()),
+            Purpose::Snapshot(id) if self.snapshot.is(id) => self.on_snapshot_lost(context),
+            Purpose::Snapshot(_) | Purpose::Status | Purpose::Pool => Ok(()),
         }
     }
 
@@ -449,7 +468,9 @@ impl Machine {
         if self.peers.get(peer).is_none() {
             return;
         }
-        self.peers.ban(peer, context.now_ms.saturating_add(ban_ms), context.now_ms);
+        if ban_ms > 0 {
+            self.peers.ban(peer, context.now_ms.saturating_add(ban_ms), context.now_ms);
+        }
         context.push(Action::Disconnect { peer, reason, ban_ms });
         self.part_from(context, peer);
     }

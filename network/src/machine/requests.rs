@@ -12,8 +12,8 @@ use super::limits::RESPONSE_MS;
 pub(crate) enum Purpose {
     /// The peer's status.
     Status,
-    /// Headers for the sync.
-    Headers,
+    /// Headers for this sync.
+    Headers(u64),
     /// Bodies of these blocks for the sync.
     Bodies(Vec<B256>),
     /// These transactions, which were announced.
@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     BlockTransactions(u64),
     /// What is in the peer's pool.
     Pool,
+    /// A piece for this start from a snapshot.
+    Snapshot(u64),
 }
 
 /// A request that is not answered yet.

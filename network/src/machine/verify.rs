@@ -67,9 +67,9 @@ pub fn header_alone(spec: &ChainSpec, entry: &HeaderEntry) -> Result<(), String>
     if spec.pow.authorized_miners.is_empty() && entry.witness.is_some() {
         return Err("a witness, which this chain does not ask for".to_owned());
     }
-    validation::validate_header_fields(spec, &entry.header).map_err(text)?;
-    consensus::seal::verify(&entry.header).map_err(|error| error.to_string())?;
-    validation::validate_witness(spec, &entry.header, entry.witness.as_ref()).map_err(text)
+    let (header, witness) = (entry.header.clone(), entry.witness);
+    let bare = RecoveredBlock { header, transactions: Vec::new(), ommers: Vec::new(), withdrawals: None, witness };
+    validation::validate_header_alone(spec, &bare).map_err(text)
 }
 
 /// Validates a header against its parent.

@@ -45,9 +45,9 @@ impl Machine {
             None => locator(context)?,
         };
         session.headers_busy = true;
-        let (peer, locator) = (session.peer, session.locator.clone());
+        let (id, peer, locator) = (session.id, session.peer, session.locator.clone());
         let count = u64::try_from(HEADERS_MAX).unwrap_or(u64::MAX);
-        self.send(context, peer, Purpose::Headers, Request::Headers { locator, count });
+        self.send(context, peer, Purpose::Headers(id), Request::Headers { locator, count });
         Ok(())
     }
 
@@ -55,10 +55,11 @@ impl Machine {
     pub(crate) fn on_headers(
         &mut self,
         context: &mut Context<'_>,
+        id: u64,
         peer: PeerId,
         mut headers: Vec<WitnessedHeader>,
     ) -> Result<(), ViewError> {
-        let Some(session) = self.sync.session.as_mut().filter(|session| session.peer == peer) else { return Ok(()) };
+        let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) else { return Ok(()) };
         session.moved_at = context.now_ms;
         session.headers_end = headers.len() < HEADERS_MAX;
         let Some(first) = headers.first().map(|first| first.header.parent_hash) else {
@@ -99,7 +100,7 @@ impl Machine {
             session.headers_busy = false;
             return self.on_headers_end(context);
         }
-        context.push(Action::Run(Box::new(Job::VerifyHeaders { peer, anchor, headers })));
+        context.push(Action::Run(Box::new(Job::VerifyHeaders { session: id, peer, anchor, headers })));
         Ok(())
     }
 
@@ -118,10 +119,11 @@ impl Machine {
     pub(crate) fn on_headers_verified(
         &mut self,
         context: &mut Context<'_>,
+        id: u64,
         peer: PeerId,
         result: Result<Vec<HeaderEntry>, HeaderFault>,
     ) -> Result<(), ViewError> {
-        let Some(session) = self.sync.session.as_mut().filter(|session| session.peer == peer) else { return Ok(()) };
+        let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) else { return Ok(()) };
         session.headers_busy = false;
         session.moved_at = context.now_ms;
         let entries = match result {
@@ -142,13 +144,15 @@ impl Machine {
             session.tail = Some(Anchor { grandparent_timestamp: Some(timestamp), parent: header });
             session.queue.push(entry, timestamp);
         }
+        let was_heavier = session.is_heavier;
         session.is_heavier |= fork_choice::replaces(session.tail_work, context.view.head_td());
         if !session.is_heavier && session.queue.len() + HEADERS_MAX > HEADERS_AHEAD_MAX {
             self.refuse_branch();
             return Ok(());
         }
-        let head_number = context.view.head().number;
-        if session.is_heavier && !fork_choice::may_reorganise(&context.view.spec().pow, head_number, session.ancestor) {
+        // Once only: later on our own chain is the one that is being followed.
+        let proven = session.is_heavier && !was_heavier;
+        if proven && session.ancestor < context.view.finalized_number() {
             let (target, ancestor) = (session.target, session.ancestor);
             self.alarm_below_finalized(context, peer, target, ancestor, context.view.finalized_number());
             self.refuse_branch();
@@ -184,9 +188,14 @@ impl Machine {
     }
 
     /// Does without headers that did not come.
-    pub(crate) fn on_headers_lost(&mut self, context: &mut Context<'_>, peer: PeerId) -> Result<(), ViewError> {
+    pub(crate) fn on_headers_lost(
+        &mut self,
+        context: &mut Context<'_>,
+        id: u64,
+        peer: PeerId,
+    ) -> Result<(), ViewError> {
         self.rest(context, peer);
-        if let Some(session) = self.sync.session.as_mut().filter(|session| session.peer == peer) {
+        if let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) {
             session.headers_busy = false;
             session.stalls += 1;
             if session.queue.is_empty() {

@@ -33,6 +33,8 @@ const STATUS_AGAIN_MS: u64 = 1_000;
 
 /// One attempt to reach a peer's head.
 pub(crate) struct Session {
+    /// Our name for it: answers and jobs of an earlier one are not taken for this one's.
+    id: u64,
     /// Whose chain it is.
     peer: PeerId,
     /// The head that it claimed.
@@ -63,6 +65,7 @@ pub(crate) struct Session {
 #[derive(Default)]
 pub(crate) struct Sync {
     session: Option<Session>,
+    next_id: u64,
     meter: Option<Meter>,
     imported_any: bool,
 }
@@ -93,7 +96,7 @@ impl Machine {
 
     /// Begins a sync with the peer that claims most work, where that is more than ours and none is under way.
     pub(crate) fn consider_sync(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
-        if self.sync.session.is_some() {
+        if self.sync.session.is_some() || self.snapshot.is_active() {
             return Ok(());
         }
         let (ours, now_ms) = (context.view.head_td(), context.now_ms);
@@ -111,8 +114,13 @@ impl Machine {
         if self.blocks.is_importing(status.head) {
             return Ok(());
         }
+        self.sync.next_id += 1;
+        if self.consider_snapshot(context, peer, &status, self.sync.next_id)? {
+            return Ok(());
+        }
         let target_number = status.head_number;
         self.sync.session = Some(Session {
+            id: self.sync.next_id,
             peer,
             target: status.head,
             target_number,
@@ -167,13 +175,13 @@ impl Machine {
             if !session.is_heavier || session.jobs >= SYNC_JOBS_MAX {
                 return;
             }
-            let peer = session.peer;
+            let (id, peer) = (session.id, session.peer);
             let blocks = session.queue.take_empty();
             if blocks.is_empty() {
                 return;
             }
             session.jobs += 1;
-            context.push(Action::Run(Box::new(Job::RecoverBodies { peer, blocks })));
+            context.push(Action::Run(Box::new(Job::RecoverBodies { session: id, peer, blocks })));
         }
     }
 
@@ -227,7 +235,7 @@ impl Machine {
                 let blocks = bare.into_iter().zip(bodies).map(|((entry, time), body)| (entry, time, body)).collect();
                 session.jobs += 1;
                 session.moved_at = context.now_ms;
-                context.push(Action::Run(Box::new(Job::RecoverBodies { peer, blocks })));
+                context.push(Action::Run(Box::new(Job::RecoverBodies { session: session.id, peer, blocks })));
             } else {
                 session.queue.want_again(given);
             }
@@ -265,11 +273,12 @@ impl Machine {
     pub(crate) fn on_recovered(
         &mut self,
         context: &mut Context<'_>,
+        id: u64,
         peer: PeerId,
         hashes: &[B256],
         result: Result<Vec<RecoveredBlock>, String>,
     ) -> Result<(), ViewError> {
-        if let Some(session) = &mut self.sync.session {
+        if let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) {
             session.jobs = session.jobs.saturating_sub(1);
         }
         match result {

@@ -70,9 +70,9 @@ impl Queue {
             if taken.len() == BODIES_PER_REQUEST {
                 break;
             }
-            if let (Stage::Wanted, Some(body)) = (&slot.stage, empty_body(&slot.entry)) {
+            if matches!(slot.stage, Stage::Wanted) && is_empty(&slot.entry) {
                 slot.stage = Stage::Coming;
-                taken.push((slot.entry.clone(), slot.parent_timestamp, body));
+                taken.push((slot.entry.clone(), slot.parent_timestamp, empty_body(&slot.entry)));
             }
         }
         taken
@@ -88,7 +88,7 @@ impl Queue {
             if out_of_reach || taken.len() == BODIES_PER_REQUEST {
                 break;
             }
-            if matches!(slot.stage, Stage::Wanted) && empty_body(&slot.entry).is_none() {
+            if matches!(slot.stage, Stage::Wanted) && !is_empty(&slot.entry) {
                 slot.stage = Stage::Coming;
                 taken.push(slot.entry.header.hash());
             }
@@ -144,12 +144,102 @@ impl Queue {
     }
 }
 
-/// Returns the RLP of a block's body where its header says that it is empty.
-fn empty_body(entry: &HeaderEntry) -> Option<Vec<u8>> {
+/// Tells whether a block's body is empty by its header.
+fn is_empty(entry: &HeaderEntry) -> bool {
     let header = &entry.header;
-    let is_empty = header.transactions_root == EMPTY_ROOT_HASH
+    header.transactions_root == EMPTY_ROOT_HASH
         && header.ommers_hash == alloy_consensus::EMPTY_OMMER_ROOT_HASH
-        && header.withdrawals_root.is_none_or(|root| root == EMPTY_WITHDRAWALS);
-    let withdrawals = header.withdrawals_root.map(|_| Default::default());
-    is_empty.then(|| alloy_rlp::encode(BlockBody { transactions: Vec::new(), ommers: Vec::new(), withdrawals }))
+        && header.withdrawals_root.is_none_or(|root| root == EMPTY_WITHDRAWALS)
+}
+
+/// Returns the RLP of the empty body that fits a header.
+fn empty_body(entry: &HeaderEntry) -> Vec<u8> {
+    let withdrawals = entry.header.withdrawals_root.map(|_| Default::default());
+    let transactions: Vec<consensus::Transaction> = Vec::new();
+    alloy_rlp::encode(BlockBody { transactions, ommers: Vec::new(), withdrawals })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Bytes;
+    use consensus::{Header, SealedHeader};
+
+    use super::*;
+
+    /// A queue of `count` blocks whose bodies are to be fetched.
+    fn queue(count: u64) -> (Queue, Vec<HeaderEntry>) {
+        let mut queue = Queue::default();
+        let entry = |number| {
+            let header = Header { number, transactions_root: B256::ZERO, ..Header::default() };
+            HeaderEntry { header: SealedHeader::new(header), witness: None }
+        };
+        let entries: Vec<_> = (1..=count).map(entry).collect();
+        entries.iter().for_each(|entry| queue.push(entry.clone(), 0));
+        (queue, entries)
+    }
+
+    /// A block of about `bytes` bytes under a header.
+    fn block(entry: &HeaderEntry, bytes: usize) -> RecoveredBlock {
+        use alloy_consensus::{SignableTransaction, TxLegacy};
+        let tx = TxLegacy { input: Bytes::from(vec![1; bytes]), ..TxLegacy::default() };
+        let signature = consensus::crypto::sign(&consensus::crypto::secret_key([1; 32]).unwrap(), tx.signature_hash());
+        let tx = consensus::RecoveredTransaction::recover(tx.into_signed(signature).into()).unwrap();
+        let (header, withdrawals) = (entry.header.clone(), None);
+        RecoveredBlock { header, transactions: vec![tx], ommers: Vec::new(), withdrawals, witness: None }
+    }
+
+    #[test]
+    fn bodies_are_asked_for_once_and_again_when_they_do_not_come() {
+        let (mut queue, entries) = queue(40);
+        let first = queue.take_wanted(u64::MAX);
+        assert_eq!((first.len(), queue.take_wanted(36).len(), queue.take_wanted(36).len()), (BODIES_PER_REQUEST, 4, 0));
+        queue.want_again(&first[..1]);
+        assert_eq!(queue.take_wanted(u64::MAX)[0], entries[0].header.hash());
+    }
+
+    #[test]
+    fn blocks_leave_in_order_whatever_the_order_they_come_in() {
+        let (mut queue, entries) = queue(2);
+        queue.take_wanted(u64::MAX);
+        queue.ready(vec![block(&entries[1], 10)]);
+        assert!(queue.take_ready().is_none());
+        queue.ready(vec![block(&entries[0], 10), block(&entries[0], 10)]);
+        let numbers: Vec<_> = std::iter::from_fn(|| queue.take_ready()).map(|block| block.number()).collect();
+        assert_eq!((numbers, queue.bytes(), queue.is_empty()), (vec![1, 2], 0, true));
+    }
+
+    #[test]
+    fn a_full_queue_asks_only_for_what_the_import_waits_for() {
+        let (mut queue, entries) = queue(100);
+        let blocks = entries[1..33].iter().map(|entry| block(entry, BODIES_AHEAD_BYTES_MAX / 32));
+        queue.ready(blocks.collect());
+        assert!(queue.bytes() >= BODIES_AHEAD_BYTES_MAX);
+        assert_eq!(queue.take_wanted(u64::MAX), [entries[0].header.hash()]);
+        assert_eq!(queue.take_wanted(u64::MAX), Vec::<B256>::new());
+        queue.ready(vec![block(&entries[0], 10)]);
+        while queue.take_ready().is_some() {}
+        assert_eq!((queue.bytes(), queue.take_wanted(u64::MAX).len()), (0, BODIES_PER_REQUEST));
+    }
+
+    #[test]
+    fn only_blocks_near_the_front_are_asked_for() {
+        let (mut queue, _) = queue(2000);
+        let mut asked = 0;
+        loop {
+            match queue.take_wanted(u64::MAX).len() {
+                0 => break,
+                count => asked += count,
+            }
+        }
+        assert_eq!(asked, BODIES_AHEAD_MAX);
+    }
+
+    #[test]
+    fn nobody_is_asked_for_bodies_that_are_empty() {
+        let header = Header { number: 1, ..Header::default() };
+        let mut queue = Queue::default();
+        queue.push(HeaderEntry { header: SealedHeader::new(header), witness: None }, 0);
+        assert_eq!(queue.take_wanted(u64::MAX), Vec::<B256>::new());
+        assert_eq!(queue.take_empty().len(), 1);
+    }
 }

@@ -1,0 +1,270 @@
+//! Starting from a state snapshot: the headers up to a peer's finalized block, verified from our genesis block on; the state at that
+//! block, piece by piece, verified against the header's root before it is used; then the sync goes on from there.
+//!
+//! One peer serves one attempt, so that what turns out wrong has one sender. After a few attempts that fail the node executes the
+//! chain from its beginning.
+
+use alloy_primitives::B256;
+use chain::{ImportError, ImportOutcome, Need, SnapshotBuilder, ViewError};
+
+use super::action::{Action, Alarm, Offence};
+use super::event::PeerId;
+use super::job::{Job, Piece};
+use super::limits::{SNAPSHOT_ATTEMPTS_MAX, SNAPSHOT_BYTES_MAX, SNAPSHOT_LOST_MAX};
+use super::requests::Purpose;
+use super::verify::{Anchor, HeaderEntry, HeaderFault};
+use super::{Context, Machine};
+use crate::message::limits::HEADERS_MAX;
+use crate::message::{Request, Response, Status};
+
+/// Says how far an attempt is.
+enum Stage {
+    /// Headers are coming; those that are verified, and the last one.
+    Headers(Vec<HeaderEntry>, Anchor),
+    /// The state is coming; `None` while a piece is with a job.
+    State(Option<Box<SnapshotBuilder>>),
+    /// The ledger is taking it.
+    Adopting,
+}
+
+struct Attempt {
+    id: u64,
+    peer: PeerId,
+    target: B256,
+    number: u64,
+    stage: Stage,
+    /// How many answers did not come.
+    lost: u32,
+}
+
+/// Holds the state of the start from a snapshot.
+#[derive(Default)]
+pub(crate) struct SnapshotStart {
+    attempt: Option<Attempt>,
+    failed: u32,
+    is_given_up: bool,
+}
+
+impl SnapshotStart {
+    /// Tells whether an attempt is under way.
+    pub(crate) fn is_active(&self) -> bool {
+        self.attempt.is_some()
+    }
+
+    /// Tells whether an answer or a job belongs to the attempt that is under way.
+    pub(crate) fn is(&self, id: u64) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.id == id)
+    }
+
+    /// Returns about how many bytes are held.
+    pub(crate) fn bytes(&self) -> usize {
+        match self.attempt.as_ref().map(|attempt| &attempt.stage) {
+            Some(Stage::Headers(headers, _)) => headers.len() * 1024,
+            Some(Stage::State(Some(builder))) => builder.bytes(),
+            Some(Stage::State(None) | Stage::Adopting) | None => 0,
+        }
+    }
+}
+
+impl Machine {
+    /// Begins to fetch a snapshot from a peer, where that is wanted and worth it; tells whether it does.
+    pub(crate) fn consider_snapshot(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: PeerId,
+        status: &Status,
+        id: u64,
+    ) -> Result<bool, ViewError> {
+        let wanted = self.config.start_from_snapshot && !self.snapshot.is_given_up && context.view.head().number == 0;
+        let able =
+            status.finalized >= self.config.snapshot_distance_min.max(1) && status.history_from <= status.finalized;
+        if !wanted || !able {
+            return Ok(false);
+        }
+        let header_bytes = usize::try_from(status.finalized).unwrap_or(usize::MAX).saturating_mul(1024);
+        if header_bytes > SNAPSHOT_BYTES_MAX / 2 {
+            self.give_up_snapshot(context, format!("{} headers are too many", status.finalized));
+            return Ok(false);
+        }
+        let Some(anchor) = Anchor::read(&context.view, context.view.head().clone())? else { return Ok(false) };
+        let stage = Stage::Headers(Vec::new(), anchor);
+        let (target, number) = (status.finalized_hash, status.finalized);
+        self.snapshot.attempt = Some(Attempt { id, peer, target, number, stage, lost: 0 });
+        self.drive_snapshot(context)?;
+        Ok(true)
+    }
+
+    /// Asks for what an attempt needs next.
+    fn drive_snapshot(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
+        let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+        let (id, peer, target) = (attempt.id, attempt.peer, attempt.target);
+        let request = match &mut attempt.stage {
+            Stage::Headers(headers, anchor) => {
+                let have = u64::try_from(headers.len()).unwrap_or(u64::MAX);
+                let left = attempt.number.saturating_sub(have);
+                let count = left.min(u64::try_from(HEADERS_MAX).unwrap_or(u64::MAX));
+                Request::Headers { locator: vec![anchor.parent.hash()], count }
+            }
+            Stage::State(None) | Stage::Adopting => return Ok(()),
+            Stage::State(Some(builder)) => match builder.need() {
+                Need::Accounts(from) => Request::Accounts { block: target, from },
+                Need::Slots(account, from) => Request::Slots { block: target, account, from },
+                Need::Codes(hashes) => Request::Codes(hashes),
+                Need::Block => Request::Bodies(vec![target]),
+                Need::Nothing => return self.adopt_snapshot(context),
+            },
+        };
+        self.send(context, peer, Purpose::Snapshot(id), request);
+        Ok(())
+    }
+
+    /// Hands a whole snapshot to the ledger.
+    fn adopt_snapshot(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
+        let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+        let Stage::State(builder) = std::mem::replace(&mut attempt.stage, Stage::Adopting) else { return Ok(()) };
+        if let Some(snapshot) = builder.and_then(|builder| builder.finish()) {
+            // It is old news to everyone.
+            self.blocks.mark_seen(attempt.target);
+            context.push(Action::Adopt(Box::new(snapshot)));
+        }
+        Ok(())
+    }
+
+    /// Takes a peer's answer to a request of an attempt.
+    pub(crate) fn on_snapshot_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        id: u64,
+        response: Response,
+    ) -> Result<(), ViewError> {
+        let Some(attempt) = self.snapshot.attempt.as_mut().filter(|attempt| attempt.id == id) else { return Ok(()) };
+        let peer = attempt.peer;
+        let job = match (&mut attempt.stage, response) {
+            (Stage::Headers(have, anchor), Response::Headers(headers)) => {
+                let left = usize::try_from(attempt.number).unwrap_or(usize::MAX).saturating_sub(have.len());
+                if headers.is_empty() {
+                    return self.fail_snapshot(context, "the peer has no further header");
+                }
+                if headers.len() > left {
+                    self.punish(context, peer, Offence::WrongResponse, "more headers than were asked for".to_owned());
+                    return self.fail_snapshot(context, "more headers than were asked for");
+                }
+                Job::VerifyHeaders { session: id, peer, anchor: anchor.clone(), headers }
+            }
+            (Stage::State(builder), response) => {
+                let Some(taken) = builder.take() else { return Ok(()) };
+                let piece = match response {
+                    Response::Accounts(chunk) => Piece::Accounts((chunk.rows, chunk.is_last)),
+                    Response::Slots(chunk) => Piece::Slots((chunk.rows, chunk.is_last)),
+                    Response::Codes(codes) => Piece::Codes(codes),
+                    Response::Bodies(bodies) => Piece::Block(bodies),
+                    _ => return self.fail_snapshot(context, "another kind of response than was asked for"),
+                };
+                Job::Snapshot { session: id, builder: taken, piece }
+            }
+            _ => return self.fail_snapshot(context, "another kind of response than was asked for"),
+        };
+        context.push(Action::Run(Box::new(job)));
+        Ok(())
+    }
+
+    /// Takes verified headers.
+    pub(crate) fn on_snapshot_headers(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Result<Vec<HeaderEntry>, HeaderFault>,
+    ) -> Result<(), ViewError> {
+        let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+        let (peer, target, number) = (attempt.peer, attempt.target, attempt.number);
+        let Stage::Headers(headers, anchor) = &mut attempt.stage else { return Ok(()) };
+        match result {
+            Err(fault) => {
+                self.punish(context, peer, Offence::InvalidHeader, fault.to_string());
+                return self.fail_snapshot(context, "an invalid header");
+            }
+            Ok(entries) => {
+                for entry in entries {
+                    let grandparent_timestamp = Some(anchor.parent.timestamp);
+                    *anchor = Anchor { parent: entry.header.clone(), grandparent_timestamp };
+                    headers.push(entry);
+                }
+            }
+        }
+        if anchor.parent.number < number {
+            return self.drive_snapshot(context);
+        }
+        if anchor.parent.hash() != target {
+            return self.fail_snapshot(context, "the peer's chain has moved");
+        }
+        let headers = std::mem::take(headers).into_iter().map(|entry| (entry.header, entry.witness)).collect();
+        attempt.stage = Stage::State(SnapshotBuilder::new(headers).map(Box::new));
+        self.drive_snapshot(context)
+    }
+
+    /// Goes on after a piece was verified.
+    pub(crate) fn on_snapshot_piece(
+        &mut self,
+        context: &mut Context<'_>,
+        builder: Box<SnapshotBuilder>,
+        result: Result<(), String>,
+    ) -> Result<(), ViewError> {
+        let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+        let peer = attempt.peer;
+        match result {
+            Ok(()) if builder.bytes() > SNAPSHOT_BYTES_MAX => {
+                self.snapshot.attempt = None;
+                self.give_up_snapshot(context, format!("the state is larger than {SNAPSHOT_BYTES_MAX} bytes"));
+                self.drive_sync(context)
+            }
+            Ok(()) => {
+                attempt.stage = Stage::State(Some(builder));
+                self.drive_snapshot(context)
+            }
+            Err(problem) => {
+                self.punish(context, peer, Offence::InvalidState, problem.clone());
+                self.fail_snapshot(context, &problem)
+            }
+        }
+    }
+
+    /// Learns whether the ledger has taken the snapshot.
+    pub(crate) fn on_adopted(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Result<ImportOutcome, ImportError>,
+    ) -> Result<(), ViewError> {
+        self.snapshot.attempt = None;
+        if let Err(error) = result {
+            self.give_up_snapshot(context, error.to_string());
+        }
+        self.drive_sync(context)
+    }
+
+    /// Asks again for what did not come, where the peer is still there.
+    pub(crate) fn on_snapshot_lost(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
+        let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+        attempt.lost += 1;
+        if attempt.lost < SNAPSHOT_LOST_MAX && self.peers.is_welcome(attempt.peer) {
+            return self.drive_snapshot(context);
+        }
+        self.fail_snapshot(context, "a peer that does not answer")
+    }
+
+    /// Ends an attempt; the next one may have another peer.
+    pub(crate) fn fail_snapshot(&mut self, context: &mut Context<'_>, problem: &str) -> Result<(), ViewError> {
+        if self.snapshot.attempt.as_ref().is_none_or(|attempt| matches!(attempt.stage, Stage::Adopting)) {
+            return Ok(());
+        }
+        self.snapshot.attempt = None;
+        self.snapshot.failed += 1;
+        if self.snapshot.failed >= SNAPSHOT_ATTEMPTS_MAX {
+            self.give_up_snapshot(context, problem.to_owned());
+        }
+        self.drive_sync(context)
+    }
+
+    fn give_up_snapshot(&mut self, context: &mut Context<'_>, problem: String) {
+        self.snapshot.is_given_up = true;
+        context.push(Action::Alarm(Alarm::SnapshotFailed(problem)));
+    }
+}

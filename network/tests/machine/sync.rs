@@ -1,0 +1,155 @@
+//! Catching up with peers that are right, wrong, gone, or on another branch.
+
+use std::collections::VecDeque;
+
+use chain::LedgerHandle;
+use network::machine::*;
+use network::message::*;
+
+use crate::bench::*;
+
+/// The status of a node whose chain is that of `theirs`.
+pub(crate) fn status_of(bench: &Bench, theirs: &LedgerHandle) -> Status {
+    let view = theirs.view();
+    let work = u64::try_from(view.head_td()).unwrap();
+    let finalized = view.finalized_number();
+    Status {
+        finalized,
+        finalized_hash: view.canonical_hash(finalized).unwrap().unwrap(),
+        ..bench.status(view.head().hash(), view.head().number, work)
+    }
+}
+
+/// Connects peers that serve the chain of `theirs`, and answers until nothing is asked any more. Returns all that the machine wanted.
+pub(crate) fn serve_all(
+    bench: &mut Bench,
+    theirs: &LedgerHandle,
+    peers: &[u64],
+    spoil: impl Fn(u64, Response) -> Response,
+) -> Vec<Action> {
+    let mut wants = Vec::new();
+    for peer in peers {
+        let status = status_of(bench, theirs);
+        wants.extend(bench.welcome(*peer, status));
+    }
+    let mut open: VecDeque<_> =
+        peers.iter().flat_map(|peer| sent(&wants, *peer).into_iter().map(|sent| (*peer, sent))).collect();
+    while let Some((peer, (request, message))) = open.pop_front() {
+        let response = match message {
+            Request::Status(_) => Response::Status(Box::new(status_of(bench, theirs))),
+            other => serve::answer(theirs, &other).unwrap(),
+        };
+        let actions = bench.answer(peer, request, &spoil(peer, response));
+        for peer in peers {
+            open.extend(sent(&actions, *peer).into_iter().map(|sent| (*peer, sent)));
+        }
+        wants.extend(actions);
+    }
+    wants
+}
+
+pub(crate) fn honest(_: u64, response: Response) -> Response {
+    response
+}
+
+#[test]
+fn a_long_chain_is_fetched_from_several_peers() {
+    let theirs = ledger();
+    mine(&theirs, 1200, "a");
+    let mut bench = Bench::new(MachineConfig::default());
+    let wants = serve_all(&mut bench, &theirs, &[1, 2, 3], honest);
+    assert_eq!(bench.ledger.view().head().hash(), theirs.view().head().hash());
+    assert!(wants.iter().all(|action| !matches!(action, Action::Punish { .. } | Action::Disconnect { .. })));
+    assert_eq!(bench.machine.progress(&bench.ledger, bench.now_ms), None);
+}
+
+#[test]
+fn a_heavier_branch_replaces_ours_and_a_lighter_one_does_not() {
+    let theirs = ledger();
+    mine(&theirs, 5, "theirs");
+    let mut bench = Bench::new(MachineConfig::default());
+    mine(&bench.ledger, 3, "ours");
+    serve_all(&mut bench, &theirs, &[1], honest);
+    assert_eq!(bench.ledger.view().head().hash(), theirs.view().head().hash());
+    let mut bench = Bench::new(MachineConfig::default());
+    mine(&bench.ledger, 5, "ours");
+    let wants = serve_all(&mut bench, &theirs, &[1], honest);
+    assert_ne!(bench.ledger.view().head().hash(), theirs.view().head().hash());
+    assert!(
+        wants.iter().all(
+            |action| !matches!(action, Action::Send { message, .. } if matches!(**message, Request::Headers { .. }))
+        )
+    );
+}
+
+#[test]
+fn a_heavier_branch_below_finalized_is_refused_with_an_alarm() {
+    let theirs = ledger();
+    mine(&theirs, 30, "theirs");
+    let mut bench = Bench::new(MachineConfig::default());
+    let ours = mine(&bench.ledger, 20, "ours");
+    let wants = serve_all(&mut bench, &theirs, &[1], honest);
+    assert_eq!(bench.ledger.view().head().hash(), ours[19].hash());
+    let alarms: Vec<_> = wants
+        .iter()
+        .filter_map(|action| match action {
+            Action::Alarm(alarm) => Some(alarm.clone()),
+            _ => None,
+        })
+        .collect();
+    let head = theirs.view().head().hash();
+    assert_eq!(alarms, [Alarm::BelowFinalized { peer: PeerId(1), head, head_number: 30, ancestor: 0, finalized: 14 }]);
+    // No body was asked for, and nobody is to blame.
+    let bodies =
+        |action: &&Action| matches!(action, Action::Send { message, .. } if matches!(**message, Request::Bodies(_)));
+    assert_eq!(wants.iter().filter(bodies).count(), 0);
+    assert!(wants.iter().all(|action| !matches!(action, Action::Punish { .. })));
+}
+
+#[test]
+fn a_header_that_breaks_a_rule_cuts_its_sender_off_and_the_others_serve_on() {
+    let theirs = ledger();
+    mine(&theirs, 40, "a");
+    let spoil = |peer: u64, response: Response| match response {
+        Response::Headers(mut headers) if peer == 1 => {
+            if let Some(header) = headers.get_mut(20) {
+                header.header.gas_used = header.header.gas_limit + 1;
+            }
+            Response::Headers(headers)
+        }
+        other => other,
+    };
+    let mut bench = Bench::new(MachineConfig::default());
+    let wants = serve_all(&mut bench, &theirs, &[1, 2], spoil);
+    assert!(parted(&wants, 1).is_some());
+    assert_eq!(bench.ledger.view().head().hash(), theirs.view().head().hash());
+}
+
+#[test]
+fn a_sync_goes_on_where_another_one_ended() {
+    let theirs = ledger();
+    let blocks = mine(&theirs, 20, "theirs");
+    let mut bench = Bench::new(MachineConfig::default());
+    mine(&bench.ledger, 4, "ours");
+    // Three blocks of the heavier branch are stored beside ours, as a sync leaves them that was broken off.
+    for block in &blocks[..3] {
+        bench.ledger.import(block.clone(), bench.now_ms / 1000).unwrap();
+    }
+    let wants = serve_all(&mut bench, &theirs, &[1], honest);
+    assert_eq!(bench.ledger.view().head().hash(), theirs.view().head().hash());
+    assert!(wants.iter().all(|action| !matches!(action, Action::Punish { .. })));
+}
+
+#[test]
+fn a_peer_that_vanishes_leaves_the_sync_to_the_others() {
+    let theirs = ledger();
+    mine(&theirs, 30, "a");
+    let mut bench = Bench::new(MachineConfig::default());
+    let view = theirs.view();
+    let status = bench.status(view.head().hash(), 30, u64::try_from(view.head_td()).unwrap());
+    let wants = bench.welcome(1, status);
+    assert!(sent(&wants, 1).iter().any(|(_, sent)| matches!(sent, Request::Headers { .. })));
+    bench.tell(Event::Disconnected { peer: PeerId(1) });
+    serve_all(&mut bench, &theirs, &[2], honest);
+    assert_eq!(bench.ledger.view().head().hash(), view.head().hash());
+}
