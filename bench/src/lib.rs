@@ -2,7 +2,8 @@
 //! and states that are measured.
 //!
 //! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (kills a
-//! node under load and checks what is left) and `measure` (the parts by themselves).
+//! node under load and checks what is left), `partitions` (the same for a network), `meeting` (how fast blocks travel and chains are
+//! caught up with) and `measure` (the parts by themselves).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -10,6 +11,7 @@ pub mod accounts;
 pub mod client;
 pub mod funding;
 pub mod grown;
+pub mod ipc;
 pub mod load;
 pub mod process;
 pub mod random;

@@ -140,7 +140,7 @@ pub static METHODS: &[Method] = &[
     slow("eth_getFilterChanges", &["id"], polling::filter_changes, "What happened since the last poll."),
     slow("eth_getFilterLogs", &["id"], polling::filter_logs, "All logs that a filter's query asks for."),
     quick("eth_uninstallFilter", &["id"], polling::uninstall_filter, "Uninstalls a filter; whether it was there."),
-    subscription("eth_subscribe", &["kind", "option?"], "Pushes `newHeads`, `logs` (option: the query), `newPendingTransactions` (option: `true` for whole ones) or `syncing`; over WebSocket and IPC."),
+    subscription("eth_subscribe", &["kind", "option?"], "Pushes `newHeads`, `logs` (option: the query), `newPendingTransactions` (option: `true` for whole ones), `syncing` or `reorg` (depth, dropped and added blocks, transactions that went back to the pool); over WebSocket and IPC."),
     subscription("eth_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
 
     quick("net_version", &[], net::version, "The network id, in decimal."),

@@ -1,12 +1,15 @@
 //! `eth_subscribe`: what is pushed over WebSocket and IPC.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::{B256, U64};
 use alloy_rpc_types_eth::Log;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionSink};
 use jsonrpsee::{Methods, RpcModule};
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -35,6 +38,8 @@ enum Kind {
     PendingTransactions(Transactions),
     /// Changes between being behind and not.
     Syncing,
+    /// Reorganisations: what left, what came, and what went back to the pool.
+    Reorganisations,
 }
 
 /// Returns the subscription methods; all others are answered before they get here.
@@ -103,6 +108,7 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
         }
         "newPendingTransactions" => Kind::PendingTransactions(call.optional::<bool>()?.into()),
         "syncing" => Kind::Syncing,
+        "reorg" => Kind::Reorganisations,
         other => return Err(unknown_kind(other, "eth")),
     })
 }
@@ -123,7 +129,29 @@ async fn serve(api: Arc<Api>, sink: PendingSubscriptionSink, kind: Kind) {
             push(sink, transactions, |tx| vec![announce(tx, form)]).await;
         }
         Kind::Syncing => serve_syncing(&api, sink).await,
+        Kind::Reorganisations => {
+            let heads = api.events.heads.subscribe();
+            push(sink, heads, |head| show_reorganisation(head).into_iter().collect()).await;
+        }
     }
+}
+
+/// Tells what a reorganisation changed; `None` where the change of the head was mere growth. Dropped blocks stand newest first, added
+/// ones oldest first; the transactions are those that were dropped and not added again.
+fn show_reorganisation(head: &NewHead) -> Option<serde_json::Value> {
+    let moved = head.reorganisation.as_ref()?;
+    let name = |number: u64, hash: B256| json!({"number": U64::from(number), "hash": hash});
+    let added: BTreeSet<B256> =
+        head.added.iter().flat_map(|block| block.transactions.iter().map(|tx| tx.hash())).collect();
+    let dropped = moved.dropped.iter().flat_map(|(block, _)| block.transactions.iter().map(|tx| tx.hash()));
+    let returned: Vec<B256> = dropped.filter(|hash| !added.contains(hash)).collect();
+    Some(json!({
+        "depth": U64::from(moved.dropped.len()),
+        "ancestor": U64::from(moved.ancestor),
+        "dropped": moved.dropped.iter().map(|(block, _)| name(block.number(), block.hash())).collect::<Vec<_>>(),
+        "added": head.added.iter().map(|block| name(block.number(), block.hash())).collect::<Vec<_>>(),
+        "transactions": returned,
+    }))
 }
 
 /// Pushes, as geth does, when the node falls behind (with how far) and when it has caught up (`false`).
@@ -142,7 +170,7 @@ async fn serve_syncing(api: &Api, sink: PendingSubscriptionSink) {
             continue;
         }
         was_behind = is_behind;
-        let item = if is_behind { serde_json::json!({"syncing": true, "status": status}) } else { status };
+        let item = if is_behind { json!({"syncing": true, "status": status}) } else { status };
         if send(&sink, &item).await.is_err() {
             return;
         }

@@ -29,7 +29,7 @@ const KEYS: [&str; 2] = [
 /// The chain id of the dev chain.
 pub(crate) const CHAIN_ID: u64 = 1337;
 /// All namespaces.
-pub(crate) const ALL: [&str; 6] = ["eth", "net", "web3", "txpool", "miner", "personal"];
+pub(crate) const ALL: [&str; 8] = ["eth", "net", "web3", "txpool", "miner", "personal", "admin", "perm"];
 
 /// A key of the test mnemonic.
 pub(crate) fn key(index: usize) -> SecretKey {
