@@ -2,7 +2,8 @@
 //! and states that are measured.
 //!
 //! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (faults of
-//! every kind, and what is left after them), `conformance` (published test vectors) and `measure` (the parts by themselves).
+//! every kind, and what is left after them), `partitions` (faults of a network), `meeting` (how fast blocks travel and chains are
+//! caught up with), `conformance` (published test vectors) and `measure` (the parts by themselves).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -11,6 +12,7 @@ pub mod client;
 pub mod disk;
 pub mod funding;
 pub mod grown;
+pub mod ipc;
 pub mod load;
 pub mod process;
 pub mod random;

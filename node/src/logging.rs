@@ -70,9 +70,14 @@ fn filter(verbosity: u8) -> EnvFilter {
     EnvFilter::new(match verbosity {
         0 => "off",
         1 => "error",
-        2 => "warn",
-        3 => "info,jsonrpsee=warn,jsonrpsee_server=warn,hyper=warn,soketto=warn,tower=warn",
-        4 => "debug,jsonrpsee=info,jsonrpsee_server=info,hyper=info,soketto=info,tower=info",
+        // That a message is known already is no news to an operator.
+        2 => "warn,libp2p_gossipsub=error",
+        3 => {
+            "info,jsonrpsee=warn,jsonrpsee_server=warn,hyper=warn,soketto=warn,tower=warn,libp2p=warn,libp2p_gossipsub=error,quinn=warn"
+        }
+        4 => {
+            "debug,jsonrpsee=info,jsonrpsee_server=info,hyper=info,soketto=info,tower=info,libp2p=info,yamux=info,multistream_select=info,netlink_proto=info,quinn=info"
+        }
         _ => "trace",
     })
 }

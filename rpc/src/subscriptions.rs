@@ -277,7 +277,7 @@ fn reorganisation(head: &NewHead, moved: &Reorganisation) -> Value {
         "ancestor": U64::from(moved.ancestor),
         "dropped": moved.dropped.iter().map(|(block, _)| place(block)).collect::<Vec<_>>(),
         "added": head.added.iter().map(|block| place(block)).collect::<Vec<_>>(),
-        "returnedTransactions": left.filter(|hash| !mined.contains(hash)).collect::<Vec<_>>(),
+        "transactions": left.filter(|hash| !mined.contains(hash)).collect::<Vec<_>>(),
     })
 }
 

@@ -207,14 +207,12 @@ impl Board {
         self.state.lock().peers.get_mut(peer).map(change)
     }
 
-    /// Notes a peer that introduced itself; tells whether that is new.
-    pub(crate) fn welcome(&self, peer: &PeerId, status: Status, now_ms: u64) -> bool {
+    /// Notes a peer that introduced itself, with its clock minus ours in milliseconds; tells whether that is new.
+    pub(crate) fn welcome(&self, peer: &PeerId, status: Status, clock_offset_ms: i64) -> bool {
         let mut state = self.state.lock();
         state.refused.retain(|refused| refused.id != Some(*peer));
         let Some(known) = state.peers.get_mut(peer) else { return false };
-        let one_way = known.latency_ms.unwrap_or(0) / 2;
-        let theirs = i128::from(status.clock_ms) + i128::from(one_way) - i128::from(now_ms);
-        known.clock_offset_ms = i64::try_from(theirs).unwrap_or(if theirs > 0 { i64::MAX } else { i64::MIN });
+        known.clock_offset_ms = clock_offset_ms;
         known.status.replace(status).is_none()
     }
 

@@ -28,17 +28,27 @@ pub(crate) fn behaviour() -> request_response::Behaviour<Codec> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Codec;
 
+/// Reads a message: its length in four bytes, and so many bytes. A stream that ends early is an error of the transport, of which the
+/// sender need not know: it is no message, and nobody is to blame.
 async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    io.read_exact(&mut length).await?;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes, at most {limit}")));
+    }
+    // Room is made as bytes come, not as they are promised.
     let mut bytes = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    io.take(most).read_to_end(&mut bytes).await?;
-    if bytes.len() > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {limit} bytes")));
+    io.take(u64::try_from(length).unwrap_or(u64::MAX)).read_to_end(&mut bytes).await?;
+    if bytes.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(bytes)
 }
 
 async fn write(io: &mut (impl AsyncWrite + Unpin + Send), bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    io.write_all(&length.to_be_bytes()).await?;
     io.write_all(bytes).await?;
     io.close().await
 }
@@ -88,12 +98,28 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    async fn written(bytes: &[u8]) -> Vec<u8> {
+        let mut io = futures::io::Cursor::new(Vec::new());
+        write(&mut io, bytes).await.unwrap();
+        io.into_inner()
+    }
+
     #[tokio::test]
-    async fn bytes_beyond_the_limit_are_refused_and_not_kept() {
-        let check =
-            async |given: usize, limit: usize| read(&mut &vec![7; given][..], limit).await.map(|bytes| bytes.len());
-        assert_eq!(check(0, 4).await.unwrap(), 0);
-        assert_eq!(check(4, 4).await.unwrap(), 4);
-        assert_eq!(check(5, 4).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    async fn messages_come_back_and_those_beyond_the_limit_are_refused() {
+        for size in [0, 1, 4] {
+            let message = vec![7; size];
+            assert_eq!(read(&mut &written(&message).await[..], 4).await.unwrap(), message);
+        }
+        let refused = read(&mut &written(&[7; 5]).await[..], 4).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_early_is_no_message() {
+        let whole = written(&[7; 4]).await;
+        for cut in 0..whole.len() {
+            let error = read(&mut &whole[..cut], 4).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut} bytes");
+        }
     }
 }

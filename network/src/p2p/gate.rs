@@ -28,7 +28,7 @@ pub enum Refused {
     #[error("{0} is not on the allow-list")]
     NotAllowed(PeerId),
     /// The peer misbehaved.
-    #[error("{peer} is cut off for another {left_s} s: {reason}")]
+    #[error("{peer} is cut off for a while: {reason}")]
     Banned {
         /// The peer.
         peer: PeerId,

@@ -56,6 +56,7 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
         data,
     };
     check_together(&config)?;
+    warn_of_exposed_apis(&config, &mut warnings);
     Ok((config, warnings))
 }
 
@@ -84,6 +85,25 @@ fn check_together(config: &NodeConfig) -> Result<(), Fatal> {
         ));
     }
     Ok(())
+}
+
+/// Whoever reaches these namespaces steers the node.
+fn warn_of_exposed_apis(config: &NodeConfig, warnings: &mut Vec<Warning>) {
+    const STEERING: [&str; 4] = ["admin", "perm", "miner", "personal"];
+    let is_local =
+        |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let (http, ws) = (&config.http, &config.ws);
+    let served = [(http.enabled, &http.host, &http.apis, "--http.api"), (ws.enabled, &ws.host, &ws.apis, "--ws.api")];
+    for (_, host, apis, flag) in served.into_iter().filter(|(enabled, host, ..)| *enabled && !is_local(host)) {
+        let named: Vec<_> = STEERING.into_iter().filter(|name| apis.iter().any(|api| api == name)).collect();
+        if !named.is_empty() {
+            let named = named.join(", ");
+            warnings.push(Warning(format!(
+                "{flag} serves {named} on {host}: whoever reaches that address steers the node; the local socket serves them to this \
+                 user alone"
+            )));
+        }
+    }
 }
 
 fn build_dev(args: DevArgs) -> Option<DevConfig> {

@@ -1,5 +1,6 @@
 //! The network in the node: from the configuration to the running task, and what JSON-RPC sees of it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use network::p2p::{
     KeyFileError, Network, NetworkHandle, NodeKey, P2pConfig, Peer, PeerAddress, PeerId, ShellError, StartError,
     SwarmKey, parse_peer,
 };
+use parking_lot::Mutex;
 use rpc::{NetworkControl, NetworkStatus, NodeIdentity, PeerChain, PeerChange, PeerView, SyncStatus};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
@@ -61,12 +63,7 @@ fn p2p_config(config: &NodeConfig, opened: &Opened, allowed: Option<Vec<PeerId>>
         mdns: network.mdns,
         boot_nodes,
         static_peers: network.static_peers.iter().chain(&network.reserved).cloned().collect(),
-        trusted: network
-            .trusted
-            .iter()
-            .map(|peer| peer.0)
-            .chain(network.reserved.iter().map(|peer| peer.peer))
-            .collect(),
+        trusted: trusted_peers(config).collect(),
         allowed,
         peers_max: count(network.peers_max),
         per_address_max: count(network.per_address_max),
@@ -75,6 +72,12 @@ fn p2p_config(config: &NodeConfig, opened: &Opened, allowed: Option<Vec<PeerId>>
         known_peers: Some(network.known_peers_file.clone()),
         ..P2pConfig::new(key)
     })
+}
+
+/// Returns the nodes that may come whatever the number of peers.
+fn trusted_peers(config: &NodeConfig) -> impl Iterator<Item = PeerId> + '_ {
+    let network = &config.network;
+    network.trusted.iter().map(|peer| peer.0).chain(network.reserved.iter().map(|peer| peer.peer))
 }
 
 /// Returns the boot nodes that the chain file names in a way that this network understands.
@@ -142,10 +145,10 @@ pub(super) fn task_error(config: &NodeConfig, ended: Result<Result<(), ShellErro
 
 /// What JSON-RPC sees of a running network.
 pub(super) struct NetworkSwitch {
-    pub(super) handle: NetworkHandle,
-    pub(super) peers_max: usize,
-    pub(super) static_peers: Vec<PeerId>,
-    pub(super) trusted: Vec<PeerId>,
+    handle: NetworkHandle,
+    peers_max: usize,
+    static_peers: Mutex<BTreeSet<PeerId>>,
+    trusted: Mutex<BTreeSet<PeerId>>,
     changes: broadcast::Sender<PeerChange>,
 }
 
@@ -174,13 +177,10 @@ impl NetworkSwitch {
         Self {
             handle,
             peers_max: usize::try_from(network.peers_max).unwrap_or(usize::MAX),
-            static_peers: network.static_peers.iter().chain(&network.reserved).map(|peer| peer.peer).collect(),
-            trusted: network
-                .trusted
-                .iter()
-                .map(|peer| peer.0)
-                .chain(network.reserved.iter().map(|peer| peer.peer))
-                .collect(),
+            static_peers: Mutex::new(
+                network.static_peers.iter().chain(&network.reserved).map(|peer| peer.peer).collect(),
+            ),
+            trusted: Mutex::new(trusted_peers(config).collect()),
             changes,
         }
     }
@@ -192,8 +192,8 @@ impl NetworkSwitch {
             local: peer.local.to_string(),
             name: peer.agent.clone(),
             is_inbound: peer.is_inbound,
-            is_static: self.static_peers.contains(&peer.id),
-            is_trusted: self.trusted.contains(&peer.id),
+            is_static: self.static_peers.lock().contains(&peer.id),
+            is_trusted: self.trusted.lock().contains(&peer.id),
             chain: peer.status.as_ref().map(|status| chain_of(status, peer.clock_offset_ms)),
             points: peer.points,
             latency_ms: peer.latency_ms,
@@ -250,16 +250,23 @@ impl NetworkControl for NetworkSwitch {
 
     fn add_peer(&self, address: &str) -> Result<bool, String> {
         let address: PeerAddress = address.parse().map_err(|error: network::p2p::AddressError| error.to_string())?;
+        self.static_peers.lock().insert(address.peer);
         self.handle.add_peer(address).map_err(|error| error.to_string())
     }
 
     fn remove_peer(&self, peer: &str) -> Result<bool, String> {
         let peer = parse_peer(peer).map_err(|error| error.to_string())?;
+        self.static_peers.lock().remove(&peer);
         self.handle.remove_peer(peer).map_err(|error| error.to_string())
     }
 
     fn set_trusted(&self, peer: &str, trusted: bool) -> Result<bool, String> {
         let peer = parse_peer(peer).map_err(|error| error.to_string())?;
+        if trusted {
+            self.trusted.lock().insert(peer);
+        } else {
+            self.trusted.lock().remove(&peer);
+        }
         self.handle.set_trusted(peer, trusted).map_err(|error| error.to_string())
     }
 

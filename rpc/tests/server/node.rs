@@ -29,8 +29,21 @@ const KEYS: [&str; 2] = [
 /// The chain id of the dev chain.
 pub(crate) const CHAIN_ID: u64 = 1337;
 /// All namespaces.
-pub(crate) const ALL: [&str; 11] =
-    ["eth", "net", "web3", "drawbridge", "txpool", "miner", "personal", "debug", "trace", "ots", "erigon"];
+pub(crate) const ALL: [&str; 13] = [
+    "eth",
+    "net",
+    "web3",
+    "drawbridge",
+    "txpool",
+    "miner",
+    "personal",
+    "admin",
+    "perm",
+    "debug",
+    "trace",
+    "ots",
+    "erigon",
+];
 
 /// A key of the test mnemonic.
 pub(crate) fn key(index: usize) -> SecretKey {

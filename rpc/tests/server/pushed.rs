@@ -79,12 +79,52 @@ async fn a_reorganisation_pushes_the_new_branch_and_removed_logs() {
     assert_eq!(log["removed"], false);
 
     let mut heads = subscribe(&client, json!(["newHeads"])).await;
+    let mut moves = subscribe(&client, json!(["reorg"])).await;
     node.chain.import_from(&other);
     for expected in branch {
         assert_eq!(next(&mut heads).await["hash"], json!(expected));
     }
     let removed = next(&mut logs).await;
     assert_eq!((&removed["blockHash"], &removed["removed"]), (&json!(mined), &json!(true)));
+    let moved = next(&mut moves).await;
+    assert_eq!((&moved["depth"], &moved["ancestor"]), (&json!("0x2"), &json!("0x0")));
+    assert_eq!(moved["dropped"][0], json!({"number": "0x2", "hash": mined}));
+    let added: Vec<_> = moved["added"].as_array().unwrap().iter().map(|block| block["hash"].clone()).collect();
+    assert_eq!(added.len(), 3);
+    assert_eq!(moved["transactions"].as_array().unwrap().len(), 2, "the deployment and the call go back to the pool");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_events_have_a_door_of_their_own() {
+    let node = Node::usual().await;
+    let client = connect(&node).await;
+    let mut events =
+        client.subscribe::<Value, _>("admin_subscribe", ["peerEvents"], "admin_unsubscribe").await.unwrap();
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), events.next()).await.is_err());
+    let error = client.subscribe::<Value, _>("admin_subscribe", ["newHeads"], "admin_unsubscribe").await.err().unwrap();
+    assert!(error.to_string().contains("subscription in admin namespace"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_runs_alone_says_so() {
+    let node = Node::usual().await;
+    assert_eq!(node.call("admin_peers", json!([])).await, json!([]));
+    assert_eq!(node.call("net_peerCount", json!([])).await, json!("0x0"));
+    assert_eq!(node.call("net_listening", json!([])).await, json!(true));
+    assert_eq!(node.call("eth_syncing", json!([])).await, json!(false));
+    assert_eq!(node.call("admin_datadir", json!([])).await, json!("/nowhere"));
+    let info = node.call("admin_nodeInfo", json!([])).await;
+    assert_eq!((&info["name"], &info["enode"]), (&json!("Drawbridge/test"), &json!("")));
+    assert_eq!(info["protocols"]["eth"]["network"], json!(4242));
+    for (method, params, words) in [
+        ("admin_addPeer", json!(["/ip4/10.0.0.7/tcp/1/p2p/x"]), "runs alone"),
+        ("perm_getNodesAllowlist", json!([]), "Node allowlist has not been enabled"),
+        ("perm_addAccountsToAllowlist", json!([[account(0)]]), "Account allowlist has not been enabled"),
+        ("perm_reloadPermissionsFromFile", json!([]), "Node/Account allowlist has not been enabled"),
+    ] {
+        let (code, message) = node.refusal(method, params).await;
+        assert!(code == -32000 && message.contains(words), "{method}: {message}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what happened is what this program is for")]
 
 mod fault;
-mod ipc;
 mod lab;
 mod nodes;
 mod traffic;

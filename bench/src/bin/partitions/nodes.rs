@@ -10,8 +10,8 @@ use bench::Failure;
 use bench::process::path_text;
 
 use crate::BLOCK_MS;
-use crate::ipc::Ipc;
 use crate::lab::Lab;
+use bench::ipc::Ipc;
 
 /// How many there are.
 pub(crate) const NODES: usize = 5;

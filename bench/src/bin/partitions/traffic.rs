@@ -10,8 +10,8 @@ use bench::Failure;
 use bench::accounts::{Account, Terms, ether_transfer};
 use serde_json::json;
 
-use crate::ipc::{Ipc, quantity};
 use crate::nodes::{NODES, Nodes};
+use bench::ipc::{Ipc, quantity};
 
 /// The pause between two transfers of one account.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -7,8 +7,8 @@ use alloy_primitives::B256;
 use bench::Failure;
 use serde_json::{Value, json};
 
-use crate::ipc::{Ipc, quantity};
 use crate::nodes::{NODES, Nodes};
+use bench::ipc::{Ipc, quantity};
 
 /// How far apart heads may be that are of one branch: blocks travel while the nodes are asked.
 const SPREAD_MAX: u64 = 2;

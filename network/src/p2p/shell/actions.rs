@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chain::StateSnapshot;
 use libp2p::gossipsub::{IdentTopic, MessageAcceptance, MessageId, PublishError};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 use tracing::{debug, error, info, warn};
 
-use super::work::{Internal, run_job, serve_request};
+use super::work::{Import, Internal, run_job, serve_request};
 use super::{PARTING, Parting, Shell, ShellError};
 use crate::machine::{self, Action, Event, InboundId, RequestFailure, Verdict};
 use crate::message::{GossipId, Request, Status, Topic};
@@ -25,12 +24,8 @@ impl Shell {
             Action::Serve { inbound, message, .. } => self.serve(inbound, *message),
             Action::Publish { topic, data } => self.publish(topic, data),
             Action::Verdict { peer, id, verdict } => self.judge(peer, id, verdict),
-            Action::Import(block) => {
-                if !self.importer.import(block) {
-                    return Err(ShellError::Worker("import thread"));
-                }
-            }
-            Action::Adopt(state) => self.adopt(*state),
+            Action::Import(block) => self.import(Import::Block(block))?,
+            Action::Adopt(snapshot) => self.import(Import::Snapshot(snapshot))?,
             Action::Run(job) => run_job(job, self.ledger.clone(), self.clock_ms, self.results.clone()),
             Action::Welcome { peer, status } => self.welcome(peer, *status),
             Action::Punish { peer, offence, detail, points } => {
@@ -48,6 +43,10 @@ impl Shell {
             Action::WakeAt(at) => self.wake_ms = Some(self.wake_ms.map_or(at, |known| known.min(at))),
         }
         Ok(())
+    }
+
+    fn import(&self, import: Import) -> Result<(), ShellError> {
+        if self.importer.import(import) { Ok(()) } else { Err(ShellError::Worker("import thread")) }
     }
 
     fn send(&mut self, peer: machine::PeerId, request: machine::RequestId, message: &Request) {
@@ -90,17 +89,6 @@ impl Shell {
         });
     }
 
-    /// Hands a verified snapshot to the ledger, on a thread that may wait.
-    fn adopt(&self, state: StateSnapshot) {
-        let (ledger, now, results) = (self.ledger.clone(), self.now_ms() / 1000, self.results.clone());
-        tokio::spawn(async move {
-            if let Ok(result) = tokio::task::spawn_blocking(move || ledger.adopt(state, now)).await {
-                // The task may have ended meanwhile.
-                let _ = results.send(Internal::Event(Event::Adopted(result))).await;
-            }
-        });
-    }
-
     fn publish(&mut self, topic: Topic, data: Vec<u8>) {
         let Some((_, name)) = self.topics.iter().find(|(known, _)| *known == topic) else { return };
         let (topic, bytes) = (IdentTopic::new(name), data.len());
@@ -128,11 +116,11 @@ impl Shell {
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &peer, acceptance);
     }
 
-    fn welcome(&mut self, peer: machine::PeerId, status: Status) {
-        let Some(peer) = self.numbers.peer(peer) else { return };
+    fn welcome(&mut self, number: machine::PeerId, status: Status) {
+        let Some(peer) = self.numbers.peer(number) else { return };
         let (agent, head) = (status.agent.clone(), status.head_number);
-        let now_ms = self.now_ms();
-        if self.board.welcome(&peer, status, now_ms) {
+        let offset_ms = self.machine.peer(number, self.now_ms()).map_or(0, |(_, offset_ms, _)| offset_ms);
+        if self.board.welcome(&peer, status, offset_ms) {
             let address = self.board.with_peer(&peer, |known| known.address.to_string()).unwrap_or_default();
             info!(%peer, address, agent, head, peers = self.board.peer_count(), "a peer has come");
             // Nobody may listen.

@@ -278,37 +278,17 @@ impl Shell {
     /// Says why a connection did not come about. Keys that differ look like a broken handshake: what comes cannot be read.
     fn explain_handshake(&self, error: &TransportError<std::io::Error>) -> String {
         let TransportError::Other(error) = error else { return "no transport for this address".to_owned() };
-        let network = [
-            ErrorKind::ConnectionRefused,
-            ErrorKind::HostUnreachable,
-            ErrorKind::NetworkUnreachable,
-            ErrorKind::AddrNotAvailable,
-            ErrorKind::PermissionDenied,
-        ];
-        if let Some(kind) = kinds(error).into_iter().find(|kind| network.contains(kind)) {
-            return format!("{kind}: check address, port and firewall");
+        // The error of the operating system is wrapped several times; its text alone is sure to be found.
+        let cause = deepest(error);
+        if cause.contains("os error") || error.kind() == ErrorKind::ConnectionRefused {
+            return format!("{cause}: check address, port and firewall");
         }
         let ours = match self.config.swarm_key {
             Some(key) => format!("ours has the fingerprint {}", key.fingerprint()),
             None => "ours has none".to_owned(),
         };
-        format!("the handshake failed ({}): the swarm keys differ, or it is no such node; {ours}", deepest(error))
+        format!("the handshake failed ({cause}): the swarm keys differ, or it is no such node; {ours}")
     }
-}
-
-/// Returns the kinds of an error and of those that it comes from.
-fn kinds(error: &std::io::Error) -> Vec<ErrorKind> {
-    let mut found = vec![error.kind()];
-    let mut source = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            found.push(error.kind());
-            source = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
-        } else {
-            source = error.source();
-        }
-    }
-    found
 }
 
 /// Returns the text of the error that all others come from.

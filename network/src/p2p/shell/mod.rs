@@ -249,6 +249,8 @@ impl Shell {
             }
         };
         self.remember();
+        // Nobody takes what the workers still bring, and none of them waits for it.
+        drop(results);
         self.importer.stop().await;
         ended
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use chain::{LedgerHandle, ViewError};
+use chain::{LedgerHandle, StateSnapshot, ViewError};
 use consensus::RecoveredBlock;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
@@ -27,10 +27,18 @@ pub(super) enum Internal {
     Resolved(PeerId, Vec<Multiaddr>),
 }
 
+/// What the ledger is to take in.
+pub(super) enum Import {
+    /// A block.
+    Block(Box<RecoveredBlock>),
+    /// A state, with its block.
+    Snapshot(Box<StateSnapshot>),
+}
+
 /// The thread that hands blocks to the ledger, one after the other.
 pub(super) struct Importer {
     // As long as the machine lets imports be under way, which it limits.
-    blocks: Option<mpsc::UnboundedSender<Box<RecoveredBlock>>>,
+    imports: Option<mpsc::UnboundedSender<Import>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -42,39 +50,49 @@ impl Importer {
         results: mpsc::Sender<Internal>,
         board: Arc<Board>,
     ) -> std::io::Result<Self> {
-        let (blocks, mut waiting) = mpsc::unbounded_channel::<Box<RecoveredBlock>>();
+        let (imports, mut waiting) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name("network-import".to_owned()).spawn(move || {
-            while let Some(block) = waiting.blocking_recv() {
-                let (hash, gas, begun) = (block.hash(), block.header.gas_used, Instant::now());
-                let result = ledger.import(*block, clock_ms() / 1000);
-                if result.is_ok() {
-                    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    let counters = &board.counters;
-                    counters.import_blocks.fetch_add(1, Ordering::Relaxed);
-                    counters.import_gas.fetch_add(gas, Ordering::Relaxed);
-                    counters.import_micros.fetch_add(micros, Ordering::Relaxed);
-                }
-                if results.blocking_send(Internal::Event(Event::Imported { hash, result })).is_err() {
+            while let Some(import) = waiting.blocking_recv() {
+                let now = clock_ms() / 1000;
+                let event = match import {
+                    Import::Block(block) => import_block(&ledger, *block, now, &board),
+                    Import::Snapshot(snapshot) => Event::Adopted(ledger.adopt(*snapshot, now)),
+                };
+                if results.blocking_send(Internal::Event(event)).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { blocks: Some(blocks), thread: Some(thread) })
+        Ok(Self { imports: Some(imports), thread: Some(thread) })
     }
 
-    /// Hands over a block; false: the thread has ended.
-    pub(super) fn import(&self, block: Box<RecoveredBlock>) -> bool {
-        self.blocks.as_ref().is_some_and(|blocks| blocks.send(block).is_ok())
+    /// Hands something over; false: the thread has ended.
+    pub(super) fn import(&self, import: Import) -> bool {
+        self.imports.as_ref().is_some_and(|imports| imports.send(import).is_ok())
     }
 
     /// Ends the thread after the import that runs. Whoever hears its results must have stopped listening.
     pub(super) async fn stop(&mut self) {
-        drop(self.blocks.take());
+        drop(self.imports.take());
         if let Some(thread) = self.thread.take() {
             // It can only have panicked, which the panic hook has told.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
+}
+
+/// Imports a block and counts the time that takes.
+fn import_block(ledger: &LedgerHandle, block: RecoveredBlock, now: u64, board: &Board) -> Event {
+    let (hash, gas, begun) = (block.hash(), block.header.gas_used, Instant::now());
+    let result = ledger.import(block, now);
+    if result.is_ok() {
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let counters = &board.counters;
+        counters.import_blocks.fetch_add(1, Ordering::Relaxed);
+        counters.import_gas.fetch_add(gas, Ordering::Relaxed);
+        counters.import_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+    Event::Imported { hash, result }
 }
 
 /// Runs a job and sends its result.

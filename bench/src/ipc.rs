@@ -5,27 +5,34 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use bench::Failure;
+use crate::Failure;
 use serde_json::{Value, json};
 
 /// How long an answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A connection to a node.
-pub(crate) struct Ipc {
+#[derive(Debug)]
+pub struct Ipc {
     stream: BufReader<UnixStream>,
 }
 
 impl Ipc {
     /// Connects.
-    pub(crate) fn connect(path: &Path) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn connect(path: &Path) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Calls a method; the inner error is the node's own.
-    pub(crate) fn try_call(&mut self, method: &str, params: Value) -> Result<Result<Value, String>, Failure> {
+    ///
+    /// # Errors
+    /// The connection is gone, or the answer is no JSON-RPC.
+    pub fn try_call(&mut self, method: &str, params: Value) -> Result<Result<Value, String>, Failure> {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         self.stream.get_mut().write_all(request.to_string().as_bytes())?;
         let mut line = String::new();
@@ -40,13 +47,19 @@ impl Ipc {
     }
 
     /// Calls a method that must succeed.
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+    ///
+    /// # Errors
+    /// As [`Ipc::try_call`], and where the node answers with an error.
+    pub fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
         self.try_call(method, params)?.map_err(|error| format!("{method}: {error}").into())
     }
 }
 
 /// Reads a quantity.
-pub(crate) fn quantity(value: &Value) -> Result<u64, Failure> {
+///
+/// # Errors
+/// The value is none.
+pub fn quantity(value: &Value) -> Result<u64, Failure> {
     let digits =
         value.as_str().and_then(|text| text.strip_prefix("0x")).ok_or_else(|| format!("no quantity: {value}"))?;
     Ok(u64::from_str_radix(digits, 16)?)
