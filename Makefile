@@ -16,15 +16,27 @@ CARGO_FLAGS := --release --workspace --locked
 CRASH_CYCLES ?= 20
 SEED ?= 1
 STATE_TESTS ?= sample
+N ?= 5
 ARGS ?=
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders crash simulate conformance bench help
+# bash counts its own SECONDS; only what make was given limits the cluster.
+ifeq ($(origin SECONDS),command line)
+CLUSTER_SECONDS := --seconds $(SECONDS)
+unexport SECONDS
+endif
+CLUSTER_DIR ?= cluster
+
+.PHONY: cluster partitions simulate run build build-all setup setup-all test lint doc unit contracts clients orders crash conformance bench help
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: build ## starts the dev chain (ARGS="--datadir DIR --http.port N" and more)
 	exec $(BIN) --dev $(ARGS)
+
+cluster: build ## four miners and a node for JSON-RPC on this machine, and a live table (SECONDS=n ends them)
+	@[ -d "$(CLUSTER_DIR)" ] || $(BIN) network new --nodes 4 --out "$(CLUSTER_DIR)" --lightkdf --miner-cpu 20
+	exec $(BIN) network run "$(CLUSTER_DIR)" $(CLUSTER_SECONDS)
 
 build: setup
 	cargo build $(CARGO_FLAGS)
@@ -39,7 +51,7 @@ setup:
 setup-all:
 	@scripts/setup.sh all
 
-test: lint doc unit contracts clients orders crash ## runs every check, the slow ones small
+test: lint doc unit contracts clients orders crash partitions ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -65,7 +77,10 @@ crash: build-all ## kills the node under load and checks what is left (CRASH_CYC
 	$(TARGET)/release/crash --node $(BIN) --cycles $(CRASH_CYCLES) --seed $(SEED)
 
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
-	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
+	SEED=$(SEED) SEEDS=$(if $(filter file,$(origin N)),500,$(N)) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
+
+partitions: build-all ## five nodes in network namespaces: partitions, loss, slow links, kills (N, SEED)
+	$(TARGET)/release/partitions --node $(BIN) --faults $(N) --seed $(SEED)
 
 conformance: setup-all ## the official state and trie tests through the ledger's own state, all of them
 	DRAWBRIDGE_STATE_TESTS=all cargo nextest run $(CARGO_FLAGS) --no-capture -E 'binary(state_tests) or binary(trie_vectors)'

@@ -23,6 +23,9 @@ if [ "${1:-}" = all ]; then
   need curl command -v curl
   need zstd command -v zstd
   need python3 command -v python3
+  # For the test network in namespaces, which is skipped where they cannot be made.
+  need iproute2 command -v ip
+  need nftables command -v nft
   need python3-venv python3 -c 'import venv, ensurepip'
 fi
 

@@ -8,3 +8,4 @@
 
 pub mod machine;
 pub mod message;
+pub mod p2p;

@@ -11,7 +11,9 @@ pub mod datadir;
 pub mod exit;
 pub mod keystore;
 pub mod logging;
+pub mod metrics;
 pub mod miner;
+pub mod permissions;
 pub mod run;
 
 mod start;

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use crate::cli::legacy::{Warning, translate};
 use crate::cli::{Command, ConfigCommand, DbCommand, Typed, parse};
 use crate::commands::removedb::Consent;
-use crate::commands::{account, genesis, removedb, say, version};
+use crate::commands::{account, bootnode, doctor, genesis, network, removedb, say, version};
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
 use crate::exit::{Fatal, report};
@@ -77,6 +77,13 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
             let consent = if yes { Consent::Given } else { Consent::Asked };
             removedb::run(&loaded.config.data, consent, &mut io::stdin().lock(), &mut io::stdout())
         }
+        Command::Doctor(_) => doctor::run(&loaded.config, &mut io::stdout()),
+        Command::Network(command) => network::run(&command, &mut io::stdout()),
+        Command::Join(args) => {
+            let config = network::prepare(&args.ticket, loaded.config, &mut io::stdout())?;
+            if args.prepare { Ok(()) } else { run::node(config) }
+        }
+        Command::Bootnode(args) => bootnode::run(&args, &loaded.config.network, &mut io::stdout()),
         Command::Version => version::print(&mut io::stdout()),
     }
 }
@@ -84,14 +91,20 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
 /// Returns whether the command logs; the others print what was asked for and end.
 fn runs_long(command: &Command) -> bool {
     match command {
-        Command::Node(_) | Command::Init { .. } | Command::Export { .. } | Command::Import { .. } | Command::Db(_) => {
-            true
-        }
+        Command::Node(_)
+        | Command::Init { .. }
+        | Command::Export { .. }
+        | Command::Import { .. }
+        | Command::Db(_)
+        | Command::Bootnode(_)
+        | Command::Join(_) => true,
         Command::Account(_)
         | Command::Genesis(_)
         | Command::Dumpgenesis(_)
         | Command::Dumpconfig(_)
         | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Network(_)
         | Command::Removedb { .. }
         | Command::Version => false,
     }

@@ -18,6 +18,7 @@ use crate::errors::RpcError;
 use crate::eth::send;
 use crate::methods::{Answering, Handler, METHODS, Method};
 use crate::params::{Call, Data};
+use crate::services::Services;
 use crate::session::{Session, Transport};
 
 /// A batch of so few quick calls is answered on the network's thread.
@@ -40,6 +41,11 @@ impl Dispatcher {
         let methods = METHODS.iter().map(|method| (method.name, method)).collect();
         let slow = Arc::new(Semaphore::new(api.limits.concurrent_calls));
         Self { methods, api, slow }
+    }
+
+    /// Returns what the methods work on.
+    pub(crate) fn services(&self) -> &Services {
+        &self.api.services
     }
 
     /// Returns the method with this name, where the transport offers it.

@@ -43,6 +43,8 @@ pub(crate) const TIMEOUT: i32 = -32002;
 pub(crate) const RESPONSE_TOO_LARGE: i32 = -32003;
 /// A limit on results was reached; chunking clients ask for less on this code.
 pub(crate) const LIMIT_EXCEEDED: i32 = -32005;
+/// A transaction's sender is not on the list of accounts (Besu's code).
+pub(crate) const NOT_AUTHORIZED: i32 = -32007;
 /// A call reverted; the data is what it returned.
 pub(crate) const REVERTED: i32 = 3;
 /// A transaction that was waited for was not mined in time; the data is its hash.
@@ -173,6 +175,11 @@ impl RpcError {
         Self::new(SERVER_ERROR, format!("tx fee ({fee} ether) exceeds the configured cap ({cap} ether)"))
     }
 
+    /// A transaction of an account that is not on the list of those whose transactions are taken.
+    pub fn sender_not_authorized() -> Self {
+        Self::new(NOT_AUTHORIZED, "Sender account not authorized to send transactions")
+    }
+
     /// Unlocking over a network transport that others may reach.
     pub fn unlock_forbidden() -> Self {
         Self::new(SERVER_ERROR, "account unlock with HTTP access is forbidden")
@@ -262,6 +269,7 @@ mod tests {
                 -32000,
                 "tx fee (1.05 ether) exceeds the configured cap (1.00 ether)",
             ),
+            (RpcError::sender_not_authorized(), -32007, "Sender account not authorized to send transactions"),
             (RpcError::unlock_forbidden(), -32000, "account unlock with HTTP access is forbidden"),
             (SignerError::Locked.into(), -32000, "authentication needed: password or unlock"),
             (SignerError::WrongPassword.into(), -32000, "could not decrypt key with given password"),

@@ -28,6 +28,7 @@ use tower::layer::util::{Identity, Stack};
 use crate::config::RpcLimits;
 use crate::dispatch::{CannotPush, Dispatcher, Door, DoorLayer};
 use crate::filters::IdSource;
+use crate::health;
 use crate::message::respond;
 use crate::session::Session;
 
@@ -166,6 +167,7 @@ impl HttpSide {
         let mut response = match *request.method() {
             Method::POST => self.answer_post(request).await,
             Method::OPTIONS => self.answer_preflight(&request),
+            Method::GET if request.uri().path() != "/" => self.answer_health(&request),
             // Health checks of load balancers ask nothing.
             Method::GET if request.uri().query().is_none() && request.body().is_end_stream() => {
                 Response::new(HttpBody::empty())
@@ -173,6 +175,16 @@ impl HttpSide {
             _ => plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
         };
         self.add_cors(&mut response, origin);
+        response
+    }
+
+    fn answer_health(&self, request: &Request<Incoming>) -> Response<HttpBody> {
+        let health = &self.door.dispatcher.services().operation.health;
+        let Some(page) = health::page(&**health, request.uri().path(), request.uri().query()) else {
+            return plain(StatusCode::NOT_FOUND, "there is no such page\n");
+        };
+        let mut response = plain(if page.is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, "");
+        *response.body_mut() = HttpBody::from(page.text);
         response
     }
 

@@ -4,6 +4,7 @@
 //! (`dispatch`). A method resolves its block once, reads a view of it, and never waits for the ledger's writer. Nothing here decides
 //! what is valid or canonical.
 
+mod admin;
 mod api;
 mod block_id;
 mod config;
@@ -12,6 +13,7 @@ mod errors;
 mod eth;
 mod events;
 mod filters;
+pub mod health;
 mod http;
 mod ipc;
 mod message;
@@ -19,7 +21,9 @@ mod methods;
 mod miner;
 mod net;
 mod objects;
+mod operation;
 mod params;
+mod perm;
 mod personal;
 mod recent;
 mod revert;
@@ -31,6 +35,10 @@ mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
+pub use operation::{
+    Alone, ChainFiles, Criterion, Health, NetworkControl, NetworkStatus, NodeIdentity, Operation, PeerChain,
+    PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
+};
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};
 pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError};

@@ -10,7 +10,7 @@ use crate::api::{Answer, Api};
 use crate::errors::RpcError;
 use crate::eth::{blocks, calls, chain_info, fees, logs, polling, send, sign, state, transactions};
 use crate::params::Call;
-use crate::{miner, net, personal, txpool};
+use crate::{admin, miner, net, perm, personal, txpool};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -82,7 +82,7 @@ const fn subscription(name: &'static str, arguments: &'static [&'static str], ab
 pub static METHODS: &[Method] = &[
     quick("eth_chainId", &[], chain_info::chain_id, "The chain id of EIP-155."),
     quick("eth_blockNumber", &[], chain_info::block_number, "The head's number."),
-    quick("eth_syncing", &[], chain_info::syncing, "`false`: the node is not behind."),
+    quick("eth_syncing", &[], chain_info::syncing, "`false`, or how far the node is behind: `startingBlock`, `currentBlock`, `highestBlock`."),
     quick("eth_accounts", &[], chain_info::accounts, "The keystore's accounts."),
     quick("eth_requestAccounts", &[], chain_info::accounts, "The same (EIP-1102)."),
     quick("eth_coinbase", &[], chain_info::coinbase, "Who is credited for blocks."),
@@ -144,8 +144,8 @@ pub static METHODS: &[Method] = &[
     subscription("eth_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
 
     quick("net_version", &[], net::version, "The network id, in decimal."),
-    quick("net_listening", &[], net::listening, "`true`."),
-    quick("net_peerCount", &[], net::peer_count, "How many peers are connected."),
+    quick("net_listening", &[], net::listening, "Whether the node listens for others; `true` also where it runs alone."),
+    quick("net_peerCount", &[], net::peer_count, "How many peers have introduced themselves."),
 
     quick("web3_clientVersion", &[], net::client_version, "Name and version of the node."),
     quick("web3_sha3", &["data"], net::sha3, "keccak256."),
@@ -174,6 +174,26 @@ pub static METHODS: &[Method] = &[
     slow("personal_signTransaction", &["transaction", "password?"], personal::sign_transaction, "Signs a complete transaction."),
     slow("personal_sign", &["message", "address", "password?"], personal::sign, "Signs a message (EIP-191)."),
     quick("personal_ecRecover", &["message", "signature"], personal::ec_recover, "Who signed a message."),
+
+    quick("admin_nodeInfo", &[], admin::node_info, "Who the node is: peer id, multiaddrs (the first also as `enode`), port, genesis and head."),
+    slow("admin_peers", &[], admin::peers, "The peers, and those that were refused of late with the reason (`refused`)."),
+    slow("admin_addPeer", &["multiaddr"], admin::add_peer, "Connects to a peer and stays connected."),
+    slow("admin_removePeer", &["peer"], admin::remove_peer, "Parts from a peer (peer id or multiaddr) and forgets it."),
+    slow("admin_addTrustedPeer", &["peer"], admin::add_trusted_peer, "Lets a peer come whatever the number of peers."),
+    slow("admin_removeTrustedPeer", &["peer"], admin::remove_trusted_peer, "Ends that."),
+    quick("admin_datadir", &[], admin::datadir, "The data directory."),
+    slow("admin_exportChain", &["file", "first?", "last?"], admin::export_chain, "Writes canonical blocks to a new file on the node's machine (RLP)."),
+    slow("admin_importChain", &["file"], admin::import_chain, "Imports all blocks of a file on the node's machine (RLP)."),
+    subscription("admin_subscribe", &["kind"], "Pushes `peerEvents`: peers that come (`add`) and go (`drop`, with the reason); over WebSocket and IPC."),
+    subscription("admin_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
+
+    quick("perm_getNodesAllowlist", &[], perm::nodes, "The only nodes that may come."),
+    slow("perm_addNodesToAllowlist", &["nodes"], perm::add_nodes, "Adds nodes (peer ids or multiaddrs) to that list, and to its file."),
+    slow("perm_removeNodesFromAllowlist", &["nodes"], perm::remove_nodes, "Removes nodes from that list; they are cut off at once."),
+    quick("perm_getAccountsAllowlist", &[], perm::accounts, "The only accounts whose transactions are taken over JSON-RPC."),
+    slow("perm_addAccountsToAllowlist", &["addresses"], perm::add_accounts, "Adds accounts to that list, and to its file."),
+    slow("perm_removeAccountsFromAllowlist", &["addresses"], perm::remove_accounts, "Removes accounts from that list."),
+    slow("perm_reloadPermissionsFromFile", &[], perm::reload, "Reads both lists from their file anew."),
 ];
 
 /// Namespaces that are accepted where namespaces are chosen, though they hold nothing: old commands name them.

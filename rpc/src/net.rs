@@ -13,12 +13,14 @@ pub(crate) fn version(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
     reply(&api.services.network_id.to_string())
 }
 
-pub(crate) fn listening(_: &Arc<Api>, _: &mut Call<'_>) -> Answer {
-    reply(&true)
+/// As in geth a node that meets nobody is said to listen: tools test their connection by it.
+pub(crate) fn listening(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
+    let network = &api.services.operation.network;
+    reply(&(network.identity().is_none() || network.status().is_listening))
 }
 
-pub(crate) fn peer_count(_: &Arc<Api>, _: &mut Call<'_>) -> Answer {
-    reply(&U64::ZERO)
+pub(crate) fn peer_count(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
+    reply(&U64::from(api.services.operation.network.status().peers))
 }
 
 pub(crate) fn client_version(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {

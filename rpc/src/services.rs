@@ -7,6 +7,8 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes, Signature};
 use chain::LedgerHandle;
 
+use crate::operation::Operation;
+
 /// Tells the time in seconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -25,6 +27,8 @@ pub struct Services {
     pub client_version: String,
     /// What `net_version` answers.
     pub network_id: u64,
+    /// What the methods of operators work on.
+    pub operation: Operation,
 }
 
 /// Says why the keystore does not sign, in geth's words.

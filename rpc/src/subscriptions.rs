@@ -1,6 +1,7 @@
 //! `eth_subscribe`: what is pushed over WebSocket and IPC.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_rpc_types_eth::Log;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionSink};
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::admin;
 use crate::api::{Api, reply};
 use crate::errors::{METHOD_NOT_FOUND, RpcError};
 use crate::eth::logs;
@@ -18,6 +20,9 @@ use crate::events::NewHead;
 use crate::objects::{self, Branch, Transactions, matching_logs};
 use crate::params::{Call, LogQuery};
 use crate::session::{Session, Transport};
+
+/// How often it is looked whether the node is behind.
+const SYNC_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a client asks to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ enum Kind {
     Logs(LogQuery),
     /// Transactions that enter the pool.
     PendingTransactions(Transactions),
-    /// Changes between being behind and not, of which a node without peers has none.
+    /// Changes between being behind and not.
     Syncing,
 }
 
@@ -43,7 +48,44 @@ pub(crate) fn methods(api: Arc<Api>) -> Methods {
             }
         })
         .expect("the module holds nothing else");
+    module
+        .register_subscription_raw(
+            "admin_subscribe",
+            "admin_subscription",
+            "admin_unsubscribe",
+            |params, sink, api, _| match read_admin_kind(params.as_str()) {
+                Ok(()) => drop(tokio::spawn(serve_peer_events(api, sink))),
+                Err(error) => drop(tokio::spawn(sink.reject(error))),
+            },
+        )
+        .expect("the names are others");
     module.into()
+}
+
+/// Reads what `admin_subscribe` is asked for, of which there is one kind.
+fn read_admin_kind(params: Option<&str>) -> Result<(), RpcError> {
+    let params: Option<&RawValue> =
+        params.map(serde_json::from_str).transpose().map_err(|_| RpcError::non_array_arguments())?;
+    let session = Session::new(Transport::WebSocket, []);
+    let kind = Call::new(params, 1, &session)?.required::<String>()?;
+    if kind == "peerEvents" { Ok(()) } else { Err(unknown_kind(&kind, "admin")) }
+}
+
+fn unknown_kind(kind: &str, namespace: &str) -> RpcError {
+    let shown: String = kind.chars().take(50).collect();
+    RpcError::new(METHOD_NOT_FOUND, format!("no \"{shown}\" subscription in {namespace} namespace"))
+}
+
+/// A node without a network has no peers that come or go; the subscription stays silent.
+async fn serve_peer_events(api: Arc<Api>, sink: PendingSubscriptionSink) {
+    match api.services.operation.network.changes() {
+        Some(changes) => push(sink, changes, |change| vec![admin::show_change(change)]).await,
+        None => {
+            if let Ok(sink) = sink.accept().await {
+                sink.closed().await;
+            }
+        }
+    }
 }
 
 fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
@@ -61,10 +103,7 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
         }
         "newPendingTransactions" => Kind::PendingTransactions(call.optional::<bool>()?.into()),
         "syncing" => Kind::Syncing,
-        other => {
-            let shown: String = other.chars().take(50).collect();
-            return Err(RpcError::new(METHOD_NOT_FOUND, format!("no \"{shown}\" subscription in eth namespace")));
-        }
+        other => return Err(unknown_kind(other, "eth")),
     })
 }
 
@@ -83,10 +122,29 @@ async fn serve(api: Arc<Api>, sink: PendingSubscriptionSink, kind: Kind) {
             let transactions = api.events.transactions.subscribe();
             push(sink, transactions, |tx| vec![announce(tx, form)]).await;
         }
-        Kind::Syncing => {
-            if let Ok(sink) = sink.accept().await {
-                sink.closed().await;
-            }
+        Kind::Syncing => serve_syncing(&api, sink).await,
+    }
+}
+
+/// Pushes, as geth does, when the node falls behind (with how far) and when it has caught up (`false`).
+async fn serve_syncing(api: &Api, sink: PendingSubscriptionSink) {
+    let Ok(sink) = sink.accept().await else { return };
+    let mut was_behind = false;
+    let mut look = tokio::time::interval(SYNC_LOOK_EVERY);
+    loop {
+        tokio::select! {
+            () = sink.closed() => return,
+            _ = look.tick() => {}
+        }
+        let status = admin::show_sync(api);
+        let is_behind = status != serde_json::Value::Bool(false);
+        if is_behind == was_behind {
+            continue;
+        }
+        was_behind = is_behind;
+        let item = if is_behind { serde_json::json!({"syncing": true, "status": status}) } else { status };
+        if send(&sink, &item).await.is_err() {
+            return;
         }
     }
 }

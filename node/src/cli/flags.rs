@@ -1,4 +1,4 @@
-//! The flags of the node about data, chain, network, accounts and logs. Names are geth's. Every value is optional here:
+//! The flags of the node about data, chain, accounts and logs. Names are geth's. Every value is optional here:
 //! defaults belong to the configuration.
 
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::config::values::{AccountRef, Color, Fsync, GcMode, List, LogFormat, SyncMode};
 
+use super::network_flags::{MetricsArgs, NetworkArgs};
 use super::serving_flags::{GasPriceArgs, HttpArgs, IpcArgs, RpcArgs, WsArgs};
 use super::work_flags::{DevArgs, MinerArgs, PoolArgs};
 
@@ -42,6 +43,8 @@ pub struct NodeArgs {
     pub gas_price: GasPriceArgs,
     #[command(flatten)]
     pub dev: DevArgs,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -86,30 +89,9 @@ pub struct ChainArgs {
     /// Network id; the chain id where it is not given
     #[arg(long, value_name = "ID")]
     pub networkid: Option<u64>,
-    /// How the node catches up; only full is here [default: full]
+    /// How an empty node catches up: full executes every block, snap begins with the state of a finalized one [default: full]
     #[arg(long, value_name = "MODE", hide_possible_values = true)]
     pub syncmode: Option<SyncMode>,
-}
-
-/// Other nodes.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Network")]
-pub struct NetworkArgs {
-    /// Port for other nodes [default: 30303]
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<u16>,
-    /// Do not look for other nodes
-    #[arg(long)]
-    pub nodiscover: Option<bool>,
-    /// The most peers at a time [default: 50]
-    #[arg(long, value_name = "N")]
-    pub maxpeers: Option<u32>,
-    /// Nodes to ask for others, separated by commas
-    #[arg(long, value_name = "ADDRESSES")]
-    pub bootnodes: Option<List<String>>,
-    /// Name that the node adds to its version
-    #[arg(long, value_name = "NAME")]
-    pub identity: Option<String>,
 }
 
 /// Where keys and passwords are.

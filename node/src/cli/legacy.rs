@@ -34,12 +34,13 @@ enum Meaning {
 use Meaning::{IgnoredSwitch, IgnoredValue, Renamed, SwitchTo};
 
 const NO_DAG: &str = "the proof of work needs no DAG";
-const NO_PEERS: &str = "this build runs a single node";
+const OWN_NETWORK: &str = "nodes find each other by --bootnodes, --p2p.static and --p2p.mdns";
+const ONE_CHAIN: &str = "nodes of another chain are refused by its genesis block";
 const NOT_HERE: &str = "there is nothing like it here";
 const ALWAYS_FULL: &str = "the node always executes every block";
 const FLAT_STATE: &str = "the state is always kept flat";
 const ONE_CACHE: &str = "--cache sizes all caches";
-const NO_METRICS: &str = "metrics are not served by this build";
+const ONLY_PROMETHEUS: &str = "metrics are served in Prometheus' format by --metrics";
 
 /// Old name ⇒ what it means, both without dashes. Names that end in `.*` stand for all names that begin so.
 const TABLE: &[(&str, Meaning)] = &[
@@ -99,28 +100,27 @@ const TABLE: &[(&str, Meaning)] = &[
     // Catching up.
     ("fast", IgnoredSwitch(ALWAYS_FULL)),
     ("light", IgnoredSwitch(ALWAYS_FULL)),
-    ("exitwhensynced", IgnoredSwitch(NO_PEERS)),
+    ("exitwhensynced", IgnoredSwitch(NOT_HERE)),
     ("lightserv", IgnoredValue(NOT_HERE)),
     ("lightpeers", IgnoredValue(NOT_HERE)),
     ("light.nosyncserve", IgnoredSwitch(NOT_HERE)),
     ("light.nopruning", IgnoredSwitch(NOT_HERE)),
     ("light.*", IgnoredValue(NOT_HERE)),
     ("ulc.*", IgnoredValue(NOT_HERE)),
-    ("whitelist", IgnoredValue(NO_PEERS)),
-    ("eth.requiredblocks", IgnoredValue(NO_PEERS)),
+    ("whitelist", IgnoredValue(ONE_CHAIN)),
+    ("eth.requiredblocks", IgnoredValue(ONE_CHAIN)),
     // Other nodes.
-    ("nat", IgnoredValue(NO_PEERS)),
-    ("netrestrict", IgnoredValue(NO_PEERS)),
-    ("nodekey", IgnoredValue(NO_PEERS)),
-    ("nodekeyhex", IgnoredValue(NO_PEERS)),
-    ("maxpendpeers", IgnoredValue(NO_PEERS)),
-    ("discovery.dns", IgnoredValue(NO_PEERS)),
-    ("discovery.port", IgnoredValue(NO_PEERS)),
+    ("nat", IgnoredValue("name the address that others reach by --p2p.external")),
+    ("netrestrict", IgnoredValue("list the nodes that may come by --p2p.permissions")),
+    ("nodekeyhex", IgnoredValue("others could read it: write the key into a file and name it by --nodekey")),
+    ("maxpendpeers", IgnoredValue("connections that are being made have a fixed limit")),
+    ("discovery.dns", IgnoredValue(OWN_NETWORK)),
+    ("discovery.port", IgnoredValue(OWN_NETWORK)),
     ("bootnodesv4", Renamed("bootnodes")),
     ("bootnodesv5", Renamed("bootnodes")),
-    ("v5disc", IgnoredSwitch(NO_PEERS)),
-    ("discovery.v4", IgnoredSwitch(NO_PEERS)),
-    ("discovery.v5", IgnoredSwitch(NO_PEERS)),
+    ("v5disc", IgnoredSwitch(OWN_NETWORK)),
+    ("discovery.v4", IgnoredSwitch(OWN_NETWORK)),
+    ("discovery.v5", IgnoredSwitch(OWN_NETWORK)),
     ("ethstats", IgnoredValue(NOT_HERE)),
     // Wallets.
     ("nousb", IgnoredSwitch("there are no hardware wallets")),
@@ -135,13 +135,12 @@ const TABLE: &[(&str, Meaning)] = &[
     ("log.vmodule", IgnoredValue("use --verbosity")),
     ("vmodule", IgnoredValue("use --verbosity")),
     ("backtrace", IgnoredValue(NOT_HERE)),
-    ("metrics", IgnoredSwitch(NO_METRICS)),
-    ("metrics.expensive", IgnoredSwitch(NO_METRICS)),
-    ("metrics.influxdb", IgnoredSwitch(NO_METRICS)),
-    ("metrics.influxdbv2", IgnoredSwitch(NO_METRICS)),
-    ("metrics.*", IgnoredValue(NO_METRICS)),
-    ("pprof", IgnoredSwitch(NO_METRICS)),
-    ("pprof.*", IgnoredValue(NO_METRICS)),
+    ("metrics.expensive", IgnoredSwitch("all metrics are cheap")),
+    ("metrics.influxdb", IgnoredSwitch(ONLY_PROMETHEUS)),
+    ("metrics.influxdbv2", IgnoredSwitch(ONLY_PROMETHEUS)),
+    ("metrics.influxdb.*", IgnoredValue(ONLY_PROMETHEUS)),
+    ("pprof", IgnoredSwitch(NOT_HERE)),
+    ("pprof.*", IgnoredValue(NOT_HERE)),
     ("vmdebug", IgnoredSwitch(NOT_HERE)),
     // The console.
     ("jspath", IgnoredValue("there is no console")),
@@ -277,7 +276,7 @@ mod tests {
             ("--nousb --snapshot=false --ethash.dagdir /d --ethash.cachesinmem=2 --mine", "--mine"),
             ("--ethash.dagslockmmap --mine", "--mine"),
             ("--cache 512 --cache.gc 25 --cache.noprefetch", "--cache 512"),
-            ("--metrics --pprof --pprof.addr 0.0.0.0 --ethstats a:b@c --http", "--http"),
+            ("--metrics --metrics.expensive --pprof --pprof.addr 0.0.0.0 --ethstats a:b@c --http", "--metrics --http"),
             ("--log.json", "--log.format=json"),
             ("--log.json=false", ""),
             ("--nat --mine", "--mine"),

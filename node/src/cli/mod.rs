@@ -5,6 +5,8 @@
 
 pub mod flags;
 pub mod legacy;
+pub mod network_commands;
+pub mod network_flags;
 pub mod serving_flags;
 pub mod work_flags;
 
@@ -14,7 +16,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use network::p2p::PeerAddress;
+
+use crate::config::values::{List, Place};
 use flags::{DataArgs, KeyArgs, LogArgs, NodeArgs, StorageArgs};
+use network_commands::{JoinArgs, NetworkCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +30,8 @@ Examples:
   drawbridge account new --datadir node             make an account
   drawbridge --datadir node --http --mine           serve JSON-RPC and mine
   drawbridge genesis check genesis.json             look for mistakes in a chain file
+  drawbridge network new --nodes 4 --out cluster    make a network of four miners and a node for JSON-RPC
+  drawbridge join TICKET --datadir node             join one
   drawbridge config print --datadir node            show every setting and where it comes from
 
 Settings: a flag wins over the environment, that over the configuration file (--config), that over the default.
@@ -97,6 +105,23 @@ pub enum Command {
     /// Look into the database, verify, prune or compact it
     #[command(subcommand)]
     Db(DbCommand),
+    /// Look for what keeps a node from running or from meeting others, and say a remedy for each finding
+    #[command(
+        after_help = "Example:\n  drawbridge doctor --config node.toml\n\nGive the flags that the node is started with. A node that runs is asked over its local socket."
+    )]
+    Doctor(Box<NodeArgs>),
+    /// Make and run a network of several nodes
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Join a network by the line that `network ticket` has printed, and run a node
+    #[command(after_help = "Example:\n  drawbridge join drawbridge1.xyz… --datadir node --password ticket.txt --http")]
+    Join(Box<JoinArgs>),
+    /// Run a boot node, which tells nodes about each other and has no chain
+    #[command(
+        after_help = "Example:\n  drawbridge bootnode --genkey boot.key\n  drawbridge bootnode --nodekey boot.key -addr :30301\n\n\
+        It prints the addresses under which nodes name it by --bootnodes."
+    )]
+    Bootnode(Box<BootnodeArgs>),
     /// Print the chain file: of the data directory, of --genesis, or of --dev
     Dumpgenesis(Box<NodeArgs>),
     /// Print the settings as a configuration file
@@ -115,6 +140,35 @@ pub enum Command {
         #[command(flatten)]
         place: PlaceArgs,
     },
+}
+
+/// The flags of `drawbridge bootnode`, those of the old tool among them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BootnodeArgs {
+    /// Write a new key into this file, print its peer id, and end
+    #[arg(long, value_name = "FILE")]
+    pub genkey: Option<PathBuf>,
+    /// File with the key that the boot node is known by
+    #[arg(long, value_name = "FILE")]
+    pub nodekey: Option<PathBuf>,
+    /// Print the peer id of the key, and end
+    #[arg(long)]
+    pub writeaddress: bool,
+    /// Address to listen on [default: :30301]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub addr: Option<String>,
+    /// Other boot nodes, separated by commas
+    #[arg(long, value_name = "ADDRESSES")]
+    pub bootnodes: Option<List<PeerAddress>>,
+    /// File with the secret of a private network
+    #[arg(long = "p2p.swarmkey", value_name = "FILE")]
+    pub p2p_swarmkey: Option<PathBuf>,
+    /// Addresses (multiaddrs) under which others reach it, where it stands behind a router
+    #[arg(long = "p2p.external", value_name = "ADDRESSES")]
+    pub p2p_external: Option<List<Place>>,
+    /// What it writes about itself.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// The flags of commands that work on a data directory.

@@ -1,7 +1,11 @@
 //! The commands that need no chain. Each writes what was asked for to the writer it is given: standard output.
 
 pub mod account;
+mod ask;
+pub mod bootnode;
+pub mod doctor;
 pub mod genesis;
+pub mod network;
 pub mod removedb;
 pub mod version;
 

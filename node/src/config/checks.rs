@@ -4,17 +4,17 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::flags::{AccountArgs, ChainArgs, DataArgs, KeyArgs, LogArgs, NetworkArgs, NodeArgs, StorageArgs};
+use crate::cli::flags::{AccountArgs, ChainArgs, DataArgs, KeyArgs, LogArgs, NodeArgs, StorageArgs};
 use crate::cli::legacy::Warning;
 use crate::cli::serving_flags::{GasPriceArgs, HttpArgs, IpcArgs, RpcArgs, WsArgs};
 use crate::cli::work_flags::{DevArgs, MinerArgs, PoolArgs};
 use crate::exit::Fatal;
 
+use super::network::{build_metrics, build_network};
 use super::values::{GcMode, List, Span, SyncMode, Wei};
 use super::{
     APIS, AccountsConfig, ChainConfig, ChainFileChoice, DataConfig, DevConfig, FULL_HISTORY_BLOCKS, GasPriceConfig,
-    HttpConfig, IPC_FILE, IpcConfig, JOURNAL_FILE, LogConfig, MinerConfig, NetworkConfig, NodeConfig, PoolConfig,
-    RpcLimits, WsConfig,
+    HttpConfig, IPC_FILE, IpcConfig, JOURNAL_FILE, LogConfig, MinerConfig, NodeConfig, PoolConfig, RpcLimits, WsConfig,
 };
 
 /// Where paths that nobody gave lie.
@@ -38,7 +38,7 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
     let http = build_http(args.http, is_dev, &mut warnings);
     let config = NodeConfig {
         chain: build_chain(args.chain, is_dev, &mut warnings),
-        network: build_network(args.network, &mut warnings),
+        network: build_network(args.network, &data.dir),
         ws: build_ws(args.ws, is_dev, http.port, &mut warnings),
         http,
         ipc: build_ipc(args.ipc, &data.dir),
@@ -48,6 +48,7 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
         miner: build_miner(args.miner, is_dev),
         pool: build_pool(args.pool, &data.dir),
         dev,
+        metrics: build_metrics(args.metrics),
         log: build_log(args.log),
         data,
     };
@@ -61,6 +62,12 @@ fn check_together(config: &NodeConfig) -> Result<(), Fatal> {
         return Err(Fatal::key(
             "account unlock with HTTP access is forbidden: whoever reaches the port could spend from the account",
             "leave out --http and --ws, or --unlock; in a network that you trust, add --allow-insecure-unlock",
+        ));
+    }
+    if config.network.quic && config.network.swarm_key_file.is_some() {
+        return Err(Fatal::config(
+            "QUIC keeps no swarm key: with --p2p.quic everyone could reach a network that --p2p.swarmkey closes",
+            "leave out one of them",
         ));
     }
     let (http, ws) = (&config.http, &config.ws);
@@ -111,30 +118,16 @@ fn build_data(args: DataArgs, storage: StorageArgs, places: &Places, is_dev: boo
 
 fn build_chain(args: ChainArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> ChainConfig {
     let sync_mode = args.syncmode.unwrap_or_default();
-    if sync_mode != SyncMode::Full {
-        warnings.push(Warning("--syncmode has no effect: the node always executes every block".into()));
+    if matches!(sync_mode, SyncMode::Fast | SyncMode::Light) {
+        warnings.push(Warning("--syncmode: only full and snap are here; every block is executed".into()));
     }
     let file = match args.genesis {
         Some(file) => ChainFileChoice::File(file),
         None if is_dev => ChainFileChoice::Dev,
         None => ChainFileChoice::Stored,
     };
-    ChainConfig { file, network_id: args.networkid, sync_mode: SyncMode::Full }
-}
-
-fn build_network(args: NetworkArgs, warnings: &mut Vec<Warning>) -> NetworkConfig {
-    let defaults = NetworkConfig::default();
-    let bootnodes = listed(args.bootnodes, Vec::new());
-    if !bootnodes.is_empty() {
-        warnings.push(Warning("--bootnodes has no effect: this build runs a single node".into()));
-    }
-    NetworkConfig {
-        port: args.port.unwrap_or(defaults.port),
-        discover: !args.nodiscover.unwrap_or(false),
-        peers_max: args.maxpeers.unwrap_or(defaults.peers_max),
-        bootnodes,
-        identity: args.identity.filter(|name| !name.is_empty()),
-    }
+    let sync_mode = if sync_mode == SyncMode::Snap { SyncMode::Snap } else { SyncMode::Full };
+    ChainConfig { file, network_id: args.networkid, sync_mode }
 }
 
 fn build_http(args: HttpArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> HttpConfig {

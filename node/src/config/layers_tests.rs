@@ -63,7 +63,7 @@ fn the_command_that_papers_print_means_the_obvious() {
     let config = loaded.config;
     assert_eq!(config.data.dir, PathBuf::from("node/"));
     assert!(!config.data.temporary);
-    assert_eq!(config.network.port, 30303);
+    assert_eq!((config.network.enabled, config.network.port), (true, 30303));
     assert!(config.http.enabled && !config.ws.enabled);
     assert_eq!((config.http.host.as_str(), config.http.port), ("localhost", 8545));
     assert_eq!(config.http.apis, ["personal", "eth", "net", "web3", "txpool", "miner"]);
@@ -220,7 +220,9 @@ fn what_is_printed_reads_back_as_the_same_configuration() {
          --allow-insecure-unlock --password pw.txt --mine --miner.extradata 'hello' --miner.order price --miner.cpu 40 --history 90000",
         "--txpool.journal= --txpool.locals 0x00000000000000000000000000000000000000ab --txpool.lifetime 1h30m --http.vhosts= \
          --rpc.txfeecap 0.25 --rpc.gascap 0 --txpool.pricelimit 340282366920938463463374607431768211455 --networkid 18446744073709551615",
-        "--genesis g.json --identity me --ipcdisable --nodiscover --bootnodes a,b --log.format json --log.file x.log --color never \
+        "--genesis g.json --identity me --ipcdisable --nodiscover --p2p.mdns --p2p.quic --maxpeers 7 --p2p.addr ::1 --metrics --metrics.port 0 \
+         --bootnodes /ip4/10.0.0.7/tcp/30303/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X,/dns4/b/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X \
+         --p2p.trusted 12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X --p2p.external /ip4/203.0.113.7/tcp/1 --log.format json --log.file x.log --color never \
          --fsync block --cache 512 --miner.recommit 500ms --miner.etherbase 1 --ipcpath /tmp/x.ipc --keystore keys",
     ] {
         let loaded = load_line(line, &[]).unwrap();

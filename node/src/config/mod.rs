@@ -3,6 +3,7 @@
 
 mod checks;
 pub mod layers;
+mod network;
 pub mod print;
 pub mod values;
 
@@ -17,9 +18,10 @@ use values::{AccountRef, Color, Fsync, LogFormat, MinerOrder, SyncMode};
 pub use crate::accounts::DEV_MNEMONIC;
 pub use checks::build;
 pub use layers::{Loaded, Origin, load};
+pub use network::{MetricsConfig, NetworkConfig};
 
 /// The namespaces of JSON-RPC that this program serves.
-pub const APIS: [&str; 7] = ["eth", "net", "web3", "txpool", "miner", "personal", "rpc"];
+pub const APIS: [&str; 9] = ["eth", "net", "web3", "txpool", "miner", "personal", "rpc", "admin", "perm"];
 
 /// How many blocks of state history `--gcmode full` keeps.
 pub const FULL_HISTORY_BLOCKS: u64 = 90_000;
@@ -41,6 +43,7 @@ pub struct NodeConfig {
     pub pool: PoolConfig,
     /// The development chain, where it runs.
     pub dev: Option<DevConfig>,
+    pub metrics: MetricsConfig,
     pub log: LogConfig,
 }
 
@@ -90,7 +93,7 @@ pub struct ChainConfig {
     pub file: ChainFileChoice,
     /// The network id; none: the chain id.
     pub network_id: Option<u64>,
-    /// How the node catches up. Always by executing every block; other modes are accepted with a warning.
+    /// How the node catches up: by executing every block, or from a snapshot of the state.
     pub sync_mode: SyncMode,
 }
 
@@ -104,27 +107,6 @@ pub enum ChainFileChoice {
     Dev,
     /// This file; the data directory must be empty or hold the same chain.
     File(PathBuf),
-}
-
-/// How the node meets others.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NetworkConfig {
-    /// The port for other nodes.
-    pub port: u16,
-    /// Whether to look for other nodes.
-    pub discover: bool,
-    /// The most peers at a time.
-    pub peers_max: u32,
-    /// Nodes to ask for others.
-    pub bootnodes: Vec<String>,
-    /// A name that the node adds to its version.
-    pub identity: Option<String>,
-}
-
-impl Default for NetworkConfig {
-    fn default() -> Self {
-        Self { port: 30303, discover: true, peers_max: 50, bootnodes: Vec::new(), identity: None }
-    }
 }
 
 /// JSON-RPC over HTTP.

@@ -57,6 +57,7 @@ pub fn to_toml(loaded: &Loaded, origins: Origins) -> String {
 /// Returns every setting with its value.
 pub fn settings(config: &NodeConfig) -> Vec<Setting> {
     let mut settings = data_settings(config);
+    settings.extend(network_settings(config));
     settings.extend(serving_settings(config));
     settings.extend(account_settings(config));
     settings.extend(miner_settings(config));
@@ -67,7 +68,7 @@ pub fn settings(config: &NodeConfig) -> Vec<Setting> {
 }
 
 fn data_settings(config: &NodeConfig) -> Vec<Setting> {
-    let (data, chain, network) = (&config.data, &config.chain, &config.network);
+    let (data, chain) = (&config.data, &config.chain);
     let genesis = match &chain.file {
         ChainFileChoice::File(file) => path(file),
         ChainFileChoice::Stored | ChainFileChoice::Dev => None,
@@ -81,11 +82,33 @@ fn data_settings(config: &NodeConfig) -> Vec<Setting> {
         ("genesis", genesis),
         ("networkid", chain.network_id.and_then(number)),
         ("syncmode", text(name_of(&chain.sync_mode))),
+    ]
+}
+
+fn network_settings(config: &NodeConfig) -> Vec<Setting> {
+    let (network, metrics) = (&config.network, &config.metrics);
+    vec![
+        ("p2p", switch(network.enabled)),
         ("port", number(network.port)),
+        ("p2p.addr", text(network.host)),
+        ("p2p.external", list(&network.external)),
+        ("nodekey", in_datadir(config, &network.node_key_file)),
+        ("p2p.swarmkey", network.swarm_key_file.as_deref().and_then(path)),
+        ("p2p.quic", switch(network.quic)),
         ("nodiscover", switch(!network.discover)),
+        ("p2p.mdns", switch(network.mdns)),
+        ("bootnodes", list(&network.boot_nodes)),
+        ("p2p.static", list(&network.static_peers)),
+        ("p2p.trusted", list(&network.trusted)),
+        ("p2p.reserved", list(&network.reserved)),
+        ("p2p.permissions", network.permissions_file.as_deref().and_then(path)),
         ("maxpeers", number(network.peers_max)),
-        ("bootnodes", list(&network.bootnodes)),
+        ("p2p.maxperip", number(network.per_address_max)),
+        ("p2p.maxmemory", number(network.memory_mib_max.map_or(0, std::num::NonZeroU64::get))),
         ("identity", network.identity.as_ref().and_then(text)),
+        ("metrics", switch(metrics.enabled)),
+        ("metrics.addr", text(metrics.host)),
+        ("metrics.port", number(metrics.port)),
     ]
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes, hex};
 use clap::ValueEnum;
+use network::p2p::{Multiaddr, PeerId};
 
 /// One ether in wei.
 const ETHER: u128 = 1_000_000_000_000_000_000;
@@ -174,6 +175,44 @@ impl Display for AccountRef {
     }
 }
 
+/// Names a peer by its id, or by an address that ends in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerName(pub PeerId);
+
+impl FromStr for PeerName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        network::p2p::parse_peer(text).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+impl Display for PeerName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// An address under which a node is reached: a multiaddr without a peer id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place(pub Multiaddr);
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad =
+            || format!("`{text}` is no address such as /ip4/203.0.113.7/tcp/30303 or /dns4/node1.example/tcp/30303");
+        text.parse().map(Self).map_err(|_| bad())
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 /// The bytes of a block's `extraData`: hexadecimal after `0x`, else the text's own bytes; at most 32.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtraData(pub Bytes);
@@ -258,7 +297,7 @@ pub enum SyncMode {
     /// Executes every block.
     #[default]
     Full,
-    /// Not here.
+    /// An empty node begins with a snapshot of the state at a finalized block, where peers serve one.
     Snap,
     /// Not here.
     Fast,

@@ -70,6 +70,15 @@ impl EncryptedKey {
     /// # Errors
     /// The password is wrong, the bytes are no key, or the key is another address's.
     pub fn decrypt(&self, password: &str) -> Result<SecretKey, KeystoreError> {
+        let key = crypto::secret_key(*self.decrypt_bytes(password)?).map_err(|_| KeystoreError::InvalidKey)?;
+        let actual = crypto::address_of(&key);
+        match self.address {
+            Some(expected) if expected != actual => Err(KeystoreError::OtherKey { expected, actual }),
+            _ => Ok(key),
+        }
+    }
+
+    fn decrypt_bytes(&self, password: &str) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
         let derived = self.kdf.derive(password);
         // The MAC is of the ciphertext, so the comparison tells nothing about the key.
         if mac(&derived[16..], &self.ciphertext) != self.mac {
@@ -77,40 +86,49 @@ impl EncryptedKey {
         }
         let mut plain = Zeroizing::new(self.ciphertext.clone());
         apply_cipher(&derived[..16], &self.iv, &mut plain);
-        let bytes = Zeroizing::new(padded::<32>(&plain).expect("the length was checked when read"));
-        let key = crypto::secret_key(*bytes).map_err(|_| KeystoreError::InvalidKey)?;
-        let actual = crypto::address_of(&key);
-        match self.address {
-            Some(expected) if expected != actual => Err(KeystoreError::OtherKey { expected, actual }),
-            _ => Ok(key),
-        }
+        Ok(Zeroizing::new(padded::<32>(&plain).expect("the length was checked when read")))
     }
 }
 
 /// Encrypts `key` into the text of a key file; the randomness comes from the operating system's generator.
 pub(super) fn encrypt(key: &SecretKey, password: &str, strength: KdfStrength) -> String {
+    let bytes = Zeroizing::new(key.to_secret_bytes());
+    json!({
+        "address": hex::encode(crypto::address_of(key)),
+        "crypto": wrap_secret(&bytes, password, strength),
+        "id": uuid::Uuid::new_v4().to_string(),
+        "version": 3,
+    })
+    .to_string()
+}
+
+/// Encrypts 32 bytes by a password: the `crypto` part of a key file.
+pub(crate) fn wrap_secret(secret: &[u8; 32], password: &str, strength: KdfStrength) -> Value {
     let (mut salt, mut iv) = ([0; 32], [0; 16]);
     rand::fill(&mut salt);
     rand::fill(&mut iv);
     let kdf = Kdf::new(strength, salt);
     let derived = kdf.derive(password);
-    let mut bytes = Zeroizing::new(key.to_secret_bytes());
+    let mut bytes = Zeroizing::new(*secret);
     apply_cipher(&derived[..16], &iv, bytes.as_mut());
     let (kdf_name, kdf_params) = kdf.to_json();
     json!({
-        "address": hex::encode(crypto::address_of(key)),
-        "crypto": {
-            "cipher": "aes-128-ctr",
-            "cipherparams": {"iv": hex::encode(iv)},
-            "ciphertext": hex::encode(*bytes),
-            "kdf": kdf_name,
-            "kdfparams": kdf_params,
-            "mac": hex::encode(mac(&derived[16..], &*bytes)),
-        },
-        "id": uuid::Uuid::new_v4().to_string(),
-        "version": 3,
+        "cipher": "aes-128-ctr",
+        "cipherparams": {"iv": hex::encode(iv)},
+        "ciphertext": hex::encode(*bytes),
+        "kdf": kdf_name,
+        "kdfparams": kdf_params,
+        "mac": hex::encode(mac(&derived[16..], &*bytes)),
     })
-    .to_string()
+}
+
+/// Decrypts what [`wrap_secret`] has made.
+///
+/// # Errors
+/// The password is wrong, or the value is something else.
+pub(crate) fn unwrap_secret(wrapped: &Value, password: &str) -> Result<[u8; 32], KeystoreError> {
+    let file = json!({"version": 3, "crypto": wrapped}).to_string();
+    Ok(*EncryptedKey::parse(&file)?.decrypt_bytes(password)?)
 }
 
 /// Reads hexadecimal text, with or without `0x`.

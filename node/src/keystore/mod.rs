@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 pub use file::EncryptedKey;
+pub(crate) use file::{unwrap_secret, wrap_secret};
 pub use kdf::KdfStrength;
 
 use directory::Directory;

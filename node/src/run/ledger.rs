@@ -19,6 +19,7 @@ use crate::exit::Fatal;
 pub(super) struct Opened {
     pub(super) ledger: LedgerHandle,
     pub(super) genesis: Genesis,
+    pub(super) store: Arc<RocksStore>,
     // Last: it is unlocked (and a temporary one removed) when everything else is closed.
     pub(super) datadir: Datadir,
 }
@@ -58,10 +59,10 @@ pub(super) fn open(config: &NodeConfig) -> Result<Opened, Fatal> {
     for warning in warnings {
         warn!("chain file: {warning}");
     }
-    let ledger = Ledger::open(store, &genesis, &text, ledger_config(config))
+    let ledger = Ledger::open(store.clone(), &genesis, &text, ledger_config(config))
         .map_err(|error| open_error(&config.data.dir, error))?;
     keep_chain_file(config, &text)?;
-    Ok(Opened { ledger, genesis, datadir })
+    Ok(Opened { ledger, genesis, store, datadir })
 }
 
 /// Puts a copy of the chain file beside the database, where people and `dumpgenesis` find it.

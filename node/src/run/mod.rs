@@ -3,6 +3,8 @@
 mod blocks;
 mod database;
 mod ledger;
+mod network;
+mod operation;
 mod serve;
 mod signer;
 
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 pub use blocks::{export, import};
 pub use database::db;
 pub use ledger::init;
+pub(crate) use network::{key_error, start_error};
 pub use serve::node;
 
 /// Which blocks `export` writes, and where.
@@ -40,4 +43,10 @@ pub enum DbAction {
 /// Returns the clock: seconds since 1970.
 pub fn now_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Returns the clock: milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }

@@ -1,18 +1,24 @@
-//! The node: ledger, miner and JSON-RPC wired together, until a signal or a failing disk ends it.
+//! The node: ledger, miner, network and JSON-RPC wired together, until a signal or a failing disk ends it.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ::network::p2p::{Network, ShellError};
 use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
-use rpc::{RpcConfig, RpcHandle, ServeError, Services};
+use rpc::{Operation, RpcConfig, RpcHandle, ServeError, Services};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
 use super::ledger::{Opened, open, storage_error};
+use super::network::{self, NetworkSwitch};
 use super::now_seconds;
+use super::operation::{LedgerFiles, NodeHealth};
 use super::signer::{KeystoreSigner, MinerSwitch};
 use crate::accounts::{dev_accounts, dev_banner, open_keystore, resolve, unlock_at_start};
 use crate::commands::version;
@@ -20,10 +26,13 @@ use crate::config::values::MinerOrder;
 use crate::config::{DevConfig, NodeConfig};
 use crate::exit::Fatal;
 use crate::keystore::Keystore;
+use crate::metrics::{self, Metrics, MetricsServer, Sources};
 use crate::miner::{Miner, Pace, Settings};
 
 /// How often what was committed is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How long the network may take to stop.
+const NETWORK_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the pool is looked through for what has waited too long.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
@@ -69,8 +78,11 @@ async fn serve_until_stopped(
     let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
     let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
-    let rpc = start_rpc(config, opened, keystore, miner).await?;
+    let meeting = Meeting::start(config, opened)?;
+    let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
+    let rpc = start_rpc(config, opened, keystore, miner, meeting.operation.clone()).await?;
     announce(config, opened, &rpc)?;
+    let mut network = meeting.network;
     let mut sync = tokio::time::interval(SYNC_EVERY);
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
     let mut rejournal = tokio::time::interval(config.pool.rejournal.max(SYNC_EVERY));
@@ -87,6 +99,7 @@ async fn serve_until_stopped(
                     (Err(_), _) => break Err(Fatal::Internal { cause: "the ledger is gone".to_owned() }),
                 }
             }
+            ended = join(&mut network) => break Err(network::task_error(config, ended)),
             _ = sync.tick() => {
                 let ledger = opened.ledger.clone();
                 match tokio::task::spawn_blocking(move || ledger.sync()).await {
@@ -100,8 +113,86 @@ async fn serve_until_stopped(
         }
     };
     info!("stopping");
+    meeting.is_stopping.store(true, Ordering::Relaxed);
     rpc.stop().await;
+    if let Some(running) = network.filter(|network| !network.task.is_finished()) {
+        running.handle.stop().await;
+        if let Err(error) = tokio::time::timeout(NETWORK_PATIENCE, running.task).await {
+            warn!(%error, "the network takes too long to stop");
+        }
+    }
     ended
+}
+
+/// Serves metrics and health, where the configuration says so.
+async fn start_metrics(
+    config: &NodeConfig,
+    opened: &Opened,
+    miner: &Miner,
+    meeting: &Meeting,
+) -> Result<Option<MetricsServer>, Fatal> {
+    if !config.metrics.enabled {
+        return Ok(None);
+    }
+    let sources = Sources {
+        ledger: opened.ledger.clone(),
+        store: opened.store.clone(),
+        miner: miner.clone(),
+        network: meeting.network.as_ref().map(|network| network.handle.clone()),
+        peers_max: u64::from(config.network.peers_max),
+        version: version::client_version(config.network.identity.as_deref()),
+    };
+    let address = SocketAddr::new(config.metrics.host, config.metrics.port);
+    let served = metrics::serve(address, Arc::new(Metrics::new(sources)), meeting.operation.health.clone()).await;
+    let server = served.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Fatal::PortInUse { address: address.to_string(), flag: "--metrics.port" },
+        _ => Fatal::config(format!("cannot listen on {address}: {error}"), "choose another --metrics.addr"),
+    })?;
+    info!(url = %format!("http://{}/metrics", server.address), "metrics");
+    Ok(Some(server))
+}
+
+/// Waits for the end of the network's task; for ever, where there is none.
+async fn join(network: &mut Option<Network>) -> Result<Result<(), ShellError>, JoinError> {
+    match network {
+        Some(network) => (&mut network.task).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The network, where there is one, and what operators ask for.
+struct Meeting {
+    network: Option<Network>,
+    operation: Operation,
+    is_stopping: Arc<AtomicBool>,
+}
+
+impl Meeting {
+    fn start(config: &NodeConfig, opened: &Opened) -> Result<Self, Fatal> {
+        let cell = Arc::new(OnceLock::new());
+        let permissions = network::permissions(config, Arc::clone(&cell))?;
+        let allowed = permissions.as_ref().and_then(|permissions| permissions.peers());
+        let network = network::start(config, opened, allowed)?;
+        let handle = network.as_ref().map(|network| network.handle.clone());
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let mut operation = Operation::alone(config.data.dir.clone());
+        operation.files = Arc::new(LedgerFiles { ledger: opened.ledger.clone(), datadir: config.data.dir.clone() });
+        operation.health = Arc::new(NodeHealth {
+            ledger: opened.ledger.clone(),
+            network: handle.clone(),
+            datadir: config.data.dir.clone(),
+            is_stopping: Arc::clone(&is_stopping),
+        });
+        if let Some(permissions) = permissions {
+            operation.permissions = permissions;
+        }
+        if let Some(handle) = handle {
+            // Set once, here.
+            let _ = cell.set(handle.clone());
+            operation.network = Arc::new(NetworkSwitch::new(handle, config));
+        }
+        Ok(Self { network, operation, is_stopping })
+    }
 }
 
 fn ledger_failure(config: &NodeConfig, error: ImportError) -> Fatal {
@@ -232,6 +323,7 @@ async fn start_rpc(
     opened: &Opened,
     keystore: Arc<Keystore>,
     miner: Miner,
+    operation: Operation,
 ) -> Result<RpcHandle, Fatal> {
     let services = Services {
         ledger: opened.ledger.clone(),
@@ -240,6 +332,7 @@ async fn start_rpc(
         clock: Arc::new(now_seconds),
         client_version: version::client_version(config.network.identity.as_deref()),
         network_id: config.chain.network_id.unwrap_or(opened.genesis.spec.chain_id),
+        operation,
     };
     rpc::serve(rpc_config(config), services).await.map_err(serve_error)
 }

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod blocks;
+mod cluster;
 mod database;
 mod doors;
 mod exit_codes;
 mod legacy;
 mod mining;
+mod network;
 mod restart;
 mod stopping;
 mod support;
+mod watched;

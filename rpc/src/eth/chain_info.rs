@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::U64;
 
+use crate::admin;
 use crate::api::{Answer, Api, reply};
 use crate::errors::RpcError;
 use crate::params::Call;
@@ -17,8 +18,8 @@ pub(crate) fn block_number(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
 }
 
 /// A node without peers is never behind.
-pub(crate) fn syncing(_: &Arc<Api>, _: &mut Call<'_>) -> Answer {
-    reply(&false)
+pub(crate) fn syncing(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
+    reply(&admin::show_sync(api))
 }
 
 pub(crate) fn accounts(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {

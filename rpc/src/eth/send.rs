@@ -42,6 +42,9 @@ pub(crate) fn read_raw(api: &Api, bytes: &[u8]) -> Result<RecoveredTransaction, 
 
 /// Adds a transaction to the pool.
 pub(crate) fn submit(api: &Api, transaction: RecoveredTransaction) -> Result<B256, RpcError> {
+    if !api.services.operation.permissions.allows_account(transaction.sender()) {
+        return Err(RpcError::sender_not_authorized());
+    }
     let added = api.services.ledger.add_transaction(transaction, TransactionOrigin::Local, api.now());
     added.map_err(RpcError::server)
 }

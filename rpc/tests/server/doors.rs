@@ -163,6 +163,7 @@ async fn a_port_in_use_is_told_with_its_flag() {
         clock: std::sync::Arc::new(|| 0),
         client_version: String::new(),
         network_id: 1,
+        operation: rpc::Operation::alone("/nowhere".into()),
     };
     let error = serve(config, services).await.unwrap_err();
     assert!(matches!(error, ServeError::PortInUse { flag: "--ws.port", .. }), "{error}");

@@ -228,6 +228,7 @@ impl Node {
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
             client_version: "Drawbridge/test".to_owned(),
             network_id: 4242,
+            operation: rpc::Operation::alone("/nowhere".into()),
         };
         let server = serve(config, services).await.unwrap();
         Self { chain, keys, server }

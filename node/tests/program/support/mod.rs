@@ -4,6 +4,6 @@ mod client;
 mod home;
 mod node;
 
-pub(crate) use client::{Client, http, number, random_bytes};
+pub(crate) use client::{Client, HttpAnswer, http, number, random_bytes};
 pub(crate) use home::{ADDRESS, Home, RECEIVER, Ran, chain_file};
 pub(crate) use node::{Node, Signal, Stopped};

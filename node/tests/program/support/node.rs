@@ -52,10 +52,20 @@ impl Node {
     /// Starts a node with these arguments, which must serve HTTP, on a free port where none is given.
     #[track_caller]
     pub(crate) fn start(home: &Home, line: &str) -> Self {
+        let begun = Instant::now();
+        let mut node = Self::start_later(home, line);
+        node.wait_served();
+        node.started_in = begun.elapsed();
+        node
+    }
+
+    /// The same, without waiting: [`Self::wait_served`] does.
+    #[track_caller]
+    pub(crate) fn start_later(home: &Home, line: &str) -> Self {
         let port = if line.contains("--http.port") { "" } else { " --http.port 0" };
         let mut command = home.program();
         command.args(format!("{line}{port} --color never").split_whitespace());
-        Self::spawn(command)
+        Self::launch(command)
     }
 
     /// Starts a development chain in the data directory `node`.
@@ -73,8 +83,15 @@ impl Node {
     }
 
     #[track_caller]
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
         let begun = Instant::now();
+        let mut node = Self::launch(command);
+        node.wait_served();
+        node.started_in = begun.elapsed();
+        node
+    }
+
+    fn launch(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -82,12 +99,15 @@ impl Node {
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let (client, log) = (Client { address }, Vec::new());
-        let mut node = Self { child, lines, log, client, ipc: PathBuf::new(), started_in: Duration::ZERO };
-        let line = node.wait_line("JSON-RPC over HTTP url=http://");
-        node.started_in = begun.elapsed();
+        Self { child, lines, log, client, ipc: PathBuf::new(), started_in: Duration::ZERO }
+    }
+
+    /// Waits until the node serves HTTP.
+    #[track_caller]
+    pub(crate) fn wait_served(&mut self) {
+        let line = self.wait_line("JSON-RPC over HTTP url=http://");
         let address = line.rsplit("http://").next().unwrap().trim();
-        node.client.address = address.parse().unwrap_or_else(|_| panic!("no address in: {line}"));
-        node
+        self.client.address = address.parse().unwrap_or_else(|_| panic!("no address in: {line}"));
     }
 
     /// Waits until the log has a line with `text`, from the lines that nobody has waited for yet.

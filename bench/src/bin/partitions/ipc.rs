@@ -1,0 +1,53 @@
+//! JSON-RPC over a node's local socket, which is reached from every network namespace.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use bench::Failure;
+use serde_json::{Value, json};
+
+/// How long an answer may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A connection to a node.
+pub(crate) struct Ipc {
+    stream: BufReader<UnixStream>,
+}
+
+impl Ipc {
+    /// Connects.
+    pub(crate) fn connect(path: &Path) -> Result<Self, Failure> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Calls a method; the inner error is the node's own.
+    pub(crate) fn try_call(&mut self, method: &str, params: Value) -> Result<Result<Value, String>, Failure> {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.stream.get_mut().write_all(request.to_string().as_bytes())?;
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err("the node has closed the connection".into());
+        }
+        let mut answer: Value = serde_json::from_str(&line)?;
+        Ok(match answer.get("error") {
+            Some(error) => Err(error["message"].as_str().unwrap_or("?").to_owned()),
+            None => Ok(answer["result"].take()),
+        })
+    }
+
+    /// Calls a method that must succeed.
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+        self.try_call(method, params)?.map_err(|error| format!("{method}: {error}").into())
+    }
+}
+
+/// Reads a quantity.
+pub(crate) fn quantity(value: &Value) -> Result<u64, Failure> {
+    let digits =
+        value.as_str().and_then(|text| text.strip_prefix("0x")).ok_or_else(|| format!("no quantity: {value}"))?;
+    Ok(u64::from_str_radix(digits, 16)?)
+}

@@ -1,0 +1,259 @@
+//! The parts of the swarm: who may come, gossip, questions and answers, who others are, and where they are.
+
+use std::time::Duration;
+
+use alloy_primitives::{B256, keccak256};
+use libp2p::gossipsub::{
+    self, IdentTopic, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, ValidationMode,
+};
+use libp2p::identity::Keypair;
+use libp2p::kad::{self, store::MemoryStore};
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{NetworkBehaviour, Swarm};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, connection_limits, identify, mdns, memory_connection_limits, ping,
+    request_response,
+};
+
+use super::address::ip_of;
+use super::config::{P2pConfig, StartError};
+use super::exchange;
+use super::gate::{Gate, GateLimits};
+use super::transport::transport;
+use crate::message::limits::GOSSIP_BYTES_MAX;
+use crate::message::{GossipId, Topic};
+
+/// The protocol version that nodes tell each other; another one still connects, so that the handshake can say why not.
+pub(crate) const VERSION: &str = "/drawbridge/1";
+const KADEMLIA: StreamProtocol = StreamProtocol::new("/drawbridge/kad/1");
+/// How often gossip looks after its mesh.
+const HEARTBEAT: Duration = Duration::from_millis(700);
+/// For how many heartbeats a message waits for its validation.
+const VALIDATION_HEARTBEATS: usize = 30;
+/// How often the routing table is filled up.
+const BOOTSTRAP_EVERY: Duration = Duration::from_secs(60);
+/// How often a connection is tried, and when a silent one is given up: together within half a minute.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that are only begun; whoever does not finish soon makes room.
+const PENDING_MAX: u32 = 64;
+/// Two nodes that call each other at the same time have two connections.
+const PER_PEER_MAX: u32 = 2;
+/// How many may be connected who are no peers.
+const VISITORS_MAX: usize = 8;
+/// Connections of a node are kept until somebody ends them.
+const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Connections of a boot node end when nobody has asked for so long.
+const VISIT: Duration = Duration::from_secs(60);
+
+/// What a node is made of.
+#[derive(NetworkBehaviour)]
+pub(crate) struct NodeBehaviour {
+    pub(crate) gate: Gate,
+    limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    pub(crate) gossip: gossipsub::Behaviour,
+    pub(crate) exchange: request_response::Behaviour<exchange::Codec>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(crate) kademlia: Toggle<kad::Behaviour<MemoryStore>>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+}
+
+/// What a boot node is made of.
+#[derive(NetworkBehaviour)]
+pub(crate) struct BootBehaviour {
+    gate: Gate,
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(crate) kademlia: kad::Behaviour<MemoryStore>,
+}
+
+/// Makes the swarm of a node of the chain with this genesis block.
+///
+/// # Errors
+/// Settings that contradict each other.
+pub(crate) fn node_swarm(config: &P2pConfig, genesis: B256) -> Result<Swarm<NodeBehaviour>, StartError> {
+    let keypair = config.key.keypair();
+    let peer = keypair.public().to_peer_id();
+    let setup = |problem: &dyn std::fmt::Display| StartError::Setup(problem.to_string());
+    let mdns = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), peer));
+    let mdns = mdns.transpose().map_err(|error| setup(&format!("mDNS: {error}")))?;
+    let behaviour = NodeBehaviour {
+        gate: gate(config),
+        limits: connection_limits(),
+        memory: match config.memory_bytes_max {
+            Some(bytes) => memory_connection_limits::Behaviour::with_max_bytes(bytes),
+            None => memory_connection_limits::Behaviour::with_max_percentage(0.8),
+        },
+        gossip: gossip(&keypair, genesis).map_err(|problem| setup(&problem))?,
+        exchange: exchange::behaviour(),
+        identify: identify(config, &keypair),
+        ping: ping(),
+        kademlia: config.discover.then(|| kademlia(peer)).into(),
+        mdns: mdns.into(),
+    };
+    let transport = transport(config, &keypair)?;
+    let swarm_config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(KEPT);
+    Ok(Swarm::new(transport, behaviour, peer, swarm_config))
+}
+
+/// Makes the swarm of a boot node.
+///
+/// # Errors
+/// Settings that contradict each other.
+pub(crate) fn boot_swarm(config: &P2pConfig) -> Result<Swarm<BootBehaviour>, StartError> {
+    let keypair = config.key.keypair();
+    let peer = keypair.public().to_peer_id();
+    let behaviour = BootBehaviour {
+        gate: gate(config),
+        limits: connection_limits(),
+        identify: identify(config, &keypair),
+        ping: ping(),
+        kademlia: kademlia(peer),
+    };
+    let transport = transport(config, &keypair)?;
+    let swarm_config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(VISIT);
+    Ok(Swarm::new(transport, behaviour, peer, swarm_config))
+}
+
+/// Begins to listen.
+///
+/// # Errors
+/// The address or the port cannot be had.
+pub(crate) fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>, config: &P2pConfig) -> Result<(), StartError> {
+    refuse_port_in_use(config)?;
+    for address in config.listen_addresses() {
+        swarm
+            .listen_on(address)
+            .map_err(|error| StartError::Address { address: config.listen, problem: error.to_string() })?;
+    }
+    for address in &config.external {
+        swarm.add_external_address(address.clone());
+    }
+    Ok(())
+}
+
+/// The transport shares ports between sockets, so that a second node on the same port would not be told; this socket does not.
+fn refuse_port_in_use(config: &P2pConfig) -> Result<(), StartError> {
+    match std::net::TcpListener::bind(config.listen) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(StartError::PortInUse(config.listen)),
+        Err(error) => Err(StartError::Address { address: config.listen, problem: error.to_string() }),
+    }
+}
+
+fn gate(config: &P2pConfig) -> Gate {
+    // The machine holds the limit exactly; boot nodes and visitors who only look for others come on top.
+    let limits = GateLimits { peers_max: config.peers_max + VISITORS_MAX, per_address_max: config.per_address_max };
+    let trusted = config.trusted.iter().copied().chain(config.static_peers.iter().map(|peer| peer.peer));
+    let allowed = config.allowed.as_ref().map(|peers| peers.iter().copied().collect());
+    Gate::new(limits, allowed, trusted.collect())
+}
+
+fn connection_limits() -> connection_limits::Behaviour {
+    connection_limits::Behaviour::new(
+        connection_limits::ConnectionLimits::default()
+            .with_max_pending_incoming(Some(PENDING_MAX))
+            .with_max_pending_outgoing(Some(PENDING_MAX))
+            .with_max_established_per_peer(Some(PER_PEER_MAX)),
+    )
+}
+
+fn identify(config: &P2pConfig, keypair: &Keypair) -> identify::Behaviour {
+    let identity = identify::Config::new(VERSION.to_owned(), keypair.public());
+    identify::Behaviour::new(identity.with_agent_version(config.agent.clone()))
+}
+
+fn ping() -> ping::Behaviour {
+    ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_TIMEOUT))
+}
+
+fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
+    let mut config = kad::Config::new(KADEMLIA);
+    config.set_periodic_bootstrap_interval(Some(BOOTSTRAP_EVERY));
+    // Nodes are found here; nothing is stored.
+    config.set_record_filtering(kad::StoreInserts::FilterBoth);
+    let mut kademlia = kad::Behaviour::with_config(peer, MemoryStore::new(peer), config);
+    kademlia.set_mode(Some(kad::Mode::Server));
+    kademlia
+}
+
+/// Names a gossip message by its content, as the machine does, so that the same block from two nodes is one message.
+fn content_id(topics: &[(Topic, String)], message: &gossipsub::Message) -> MessageId {
+    MessageId::from(match topics.iter().find(|(_, name)| *name == message.topic.as_str()) {
+        Some((topic, _)) => GossipId::of(*topic, &message.data).0.to_vec(),
+        // Nobody here listens to other topics.
+        None => keccak256(&message.data).to_vec(),
+    })
+}
+
+fn gossip(keypair: &Keypair, genesis: B256) -> Result<gossipsub::Behaviour, String> {
+    let topics = Topic::ALL.map(|topic| (topic, topic.name(genesis)));
+    let names = topics.clone();
+    let config = gossipsub::ConfigBuilder::default()
+        .protocol_id_prefix("/drawbridge/gossip")
+        .heartbeat_interval(HEARTBEAT)
+        .heartbeat_initial_delay(HEARTBEAT)
+        .history_length(VALIDATION_HEARTBEATS)
+        .validation_mode(ValidationMode::Strict)
+        .validate_messages()
+        // Signature, author and topic come on top.
+        .max_transmit_size(GOSSIP_BYTES_MAX + 1024)
+        .message_id_fn(move |message: &gossipsub::Message| content_id(&names, message))
+        .build()
+        .map_err(|error| format!("gossip: {error}"))?;
+    let mut gossip = gossipsub::Behaviour::new(MessageAuthenticity::Signed(keypair.clone()), config)?;
+    // A small network may stand behind one address; how many may come from one is the gate's business.
+    let scores = PeerScoreParams {
+        ip_colocation_factor_weight: 0.0,
+        // The machine's points of blame, of which a peer has less than a hundred.
+        app_specific_weight: 1.0,
+        ..PeerScoreParams::default()
+    };
+    gossip.with_peer_score(scores, PeerScoreThresholds::default())?;
+    for (_, name) in topics {
+        gossip.subscribe(&IdentTopic::new(name)).map_err(|error| error.to_string())?;
+    }
+    Ok(gossip)
+}
+
+/// Returns which of the addresses that a peer tells others can use, given where it is connected from: its loopback
+/// addresses are of use on the same machine alone.
+pub(crate) fn usable(told: Vec<Multiaddr>, connected_at: &Multiaddr) -> Vec<Multiaddr> {
+    /// More addresses than a machine has reason to have.
+    const ADDRESSES_MAX: usize = 16;
+    let is_local = |address: &Multiaddr| ip_of(address).is_some_and(|ip| ip.is_loopback());
+    let same_machine = is_local(connected_at);
+    told.into_iter().filter(|address| same_machine || !is_local(address)).take(ADDRESSES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::p2p::identity::NodeKey;
+
+    fn config() -> P2pConfig {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        P2pConfig { listen, ..P2pConfig::new(NodeKey::generate()) }
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_told() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = P2pConfig { listen: taken.local_addr().unwrap(), ..config() };
+        let mut swarm = node_swarm(&config, B256::ZERO).unwrap();
+        assert!(matches!(listen(&mut swarm, &config), Err(StartError::PortInUse(address)) if address == config.listen));
+    }
+
+    #[test]
+    fn loopback_addresses_are_for_the_same_machine() {
+        let of = |text: &str| text.parse::<Multiaddr>().unwrap();
+        let told = vec![of("/ip4/127.0.0.1/tcp/1"), of("/ip4/10.0.0.1/tcp/1"), of("/ip6/::1/tcp/1")];
+        assert_eq!(usable(told.clone(), &of("/ip4/10.0.0.1/tcp/5")), [of("/ip4/10.0.0.1/tcp/1")]);
+        assert_eq!(usable(told.clone(), &of("/ip4/127.0.0.1/tcp/5")), told);
+        assert_eq!(usable(vec![of("/ip4/10.0.0.1/tcp/1"); 100], &of("/ip4/10.0.0.1/tcp/5")).len(), 16);
+    }
+}

@@ -1,0 +1,163 @@
+//! What the machine wants done.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libp2p::gossipsub::{IdentTopic, MessageAcceptance, MessageId, PublishError};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{Multiaddr, PeerId};
+use tracing::{debug, error, info, warn};
+
+use super::work::{Internal, adopt, run_job, serve_request};
+use super::{PARTING, Parting, Shell, ShellError};
+use crate::machine::{self, Action, Event, InboundId, RequestFailure, Verdict};
+use crate::message::{GossipId, Request, Status, Topic};
+use crate::p2p::board::{Counters, RefusedPeer};
+use crate::p2p::handle::PeerChange;
+
+impl Shell {
+    /// Does one thing that the machine wants.
+    pub(super) fn perform(&mut self, action: Action) -> Result<(), ShellError> {
+        match action {
+            Action::Send { peer, request, message } => self.send(peer, request, &message),
+            Action::Respond { inbound, response, .. } => self.answer(inbound, response.encode()),
+            Action::Serve { inbound, message, .. } => self.serve(inbound, *message),
+            Action::Publish { topic, data } => self.publish(topic, data),
+            Action::Verdict { peer, id, verdict } => self.judge(peer, id, verdict),
+            Action::Import(block) => {
+                if !self.importer.import(block) {
+                    return Err(ShellError::Worker("import thread"));
+                }
+            }
+            Action::Adopt(snapshot) => {
+                info!(number = snapshot.block().number(), "starting from the state at this block");
+                adopt(snapshot, self.ledger.clone(), self.clock_ms, self.results.clone());
+            }
+            Action::Run(job) => run_job(job, self.ledger.clone(), self.clock_ms, self.results.clone()),
+            Action::Welcome { peer, status } => self.welcome(peer, *status),
+            Action::Punish { peer, offence, detail, points } => {
+                let Some(peer) = self.numbers.peer(peer) else { return Ok(()) };
+                info!(%peer, ?offence, detail, points, "a peer misbehaves");
+                Counters::add(&self.board.counters.offences, 1);
+                self.board.with_peer(&peer, |known| known.points = points);
+                self.swarm.behaviour_mut().gossip.set_application_score(&peer, -f64::from(points));
+            }
+            Action::Disconnect { peer, reason, ban_ms } => self.part(peer, reason, Duration::from_millis(ban_ms)),
+            Action::Alarm(alarm) => {
+                error!(%alarm, "ALARM");
+                self.board.raise_alarm(alarm.to_string());
+            }
+            Action::WakeAt(at) => self.wake_ms = Some(self.wake_ms.map_or(at, |known| known.min(at))),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, peer: machine::PeerId, request: machine::RequestId, message: &Request) {
+        let target = self.numbers.peer(peer).filter(|target| self.swarm.is_connected(target));
+        let Some(target) = target else {
+            let result = Err(RequestFailure::Disconnected);
+            let event = Internal::Event(Event::Response { peer, request, result });
+            let results = self.results.clone();
+            tokio::spawn(async move {
+                // The task may have ended meanwhile.
+                let _ = results.send(event).await;
+            });
+            return;
+        };
+        let bytes = message.encode();
+        Counters::add(&self.board.counters.requests_out, 1);
+        Counters::add(&self.board.counters.bytes_out, bytes.len());
+        let id = self.swarm.behaviour_mut().exchange.send_request(&target, bytes);
+        self.asked.insert(id, (peer, request));
+    }
+
+    /// Writes the answer to a peer's request.
+    pub(super) fn answer(&mut self, inbound: InboundId, bytes: Vec<u8>) {
+        let Some(channel) = self.answering.remove(&inbound) else { return };
+        Counters::add(&self.board.counters.bytes_out, bytes.len());
+        // The peer may be gone, and then nobody reads.
+        let _ = self.swarm.behaviour_mut().exchange.send_response(channel, bytes);
+    }
+
+    fn serve(&mut self, inbound: InboundId, message: Request) {
+        let (serving, ledger, results) = (Arc::clone(&self.serving), self.ledger.clone(), self.results.clone());
+        tokio::spawn(async move {
+            let Ok(permit) = serving.acquire_owned().await else { return };
+            let served = tokio::task::spawn_blocking(move || serve_request(&ledger, inbound, &message)).await;
+            drop(permit);
+            if let Ok(served) = served {
+                // The task may have ended meanwhile.
+                let _ = results.send(served).await;
+            }
+        });
+    }
+
+    fn publish(&mut self, topic: Topic, data: Vec<u8>) {
+        let Some((_, name)) = self.topics.iter().find(|(known, _)| *known == topic) else { return };
+        let (topic, bytes) = (IdentTopic::new(name), data.len());
+        match self.swarm.behaviour_mut().gossip.publish(topic, data) {
+            Ok(_) => {
+                Counters::add(&self.board.counters.gossip_out, 1);
+                Counters::add(&self.board.counters.bytes_out, bytes);
+            }
+            Err(PublishError::NoPeersSubscribedToTopic | PublishError::Duplicate) => {}
+            Err(error) => debug!(%error, "a message cannot be published"),
+        }
+    }
+
+    fn judge(&mut self, peer: machine::PeerId, id: GossipId, verdict: Verdict) {
+        let Some(peer) = self.numbers.peer(peer) else { return };
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Reject => MessageAcceptance::Reject,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+        };
+        if verdict == Verdict::Reject {
+            Counters::add(&self.board.counters.gossip_rejected, 1);
+        }
+        let id = MessageId::from(id.0.to_vec());
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &peer, acceptance);
+    }
+
+    fn welcome(&mut self, peer: machine::PeerId, status: Status) {
+        let Some(peer) = self.numbers.peer(peer) else { return };
+        let (agent, head) = (status.agent.clone(), status.head_number);
+        let now_ms = self.now_ms();
+        if self.board.welcome(&peer, status, now_ms) {
+            let address = self.board.with_peer(&peer, |known| known.address.to_string()).unwrap_or_default();
+            info!(%peer, address, agent, head, peers = self.board.peer_count(), "a peer has come");
+            // Nobody may listen.
+            let _ = self.changes.send(PeerChange { peer, address, gone: None });
+        }
+    }
+
+    /// Parts from a peer: what was answered is still written, and then its connections are closed.
+    fn part(&mut self, peer: machine::PeerId, reason: String, ban: Duration) {
+        let Some(peer) = self.numbers.peer(peer) else { return };
+        self.announced.remove(&peer);
+        let known = self.board.with_peer(&peer, |known| {
+            known.status = None;
+            (known.address.to_string(), known.agent.clone())
+        });
+        let (address, agent) = known.unwrap_or_default();
+        Counters::add(&self.board.counters.parted, 1);
+        let refused = RefusedPeer { id: Some(peer), address: address.clone(), agent, reason, at_ms: self.now_ms() };
+        let reason = refused.reason.clone();
+        if self.board.refuse(refused) {
+            warn!(%peer, address, reason, "parted from a peer");
+        }
+        let _ = self.changes.send(PeerChange { peer, address, gone: Some(reason.clone()) });
+        self.parting.insert(peer, Parting { at: Instant::now() + PARTING, ban, reason });
+    }
+
+    /// Calls a peer.
+    pub(super) fn call(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if addresses.is_empty() {
+            self.dialer.failed(&peer, Instant::now());
+            return self.refused_by(peer, "its name cannot be looked up".to_owned());
+        }
+        let options = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing);
+        // Why a call fails is told by an event.
+        let _ = self.swarm.dial(options.addresses(addresses).build());
+    }
+}

@@ -1,0 +1,347 @@
+//! What happens in the swarm.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::TransportError;
+use libp2p::request_response::{self, Message, OutboundFailure};
+use libp2p::swarm::{ConnectionDenied, DialError, ListenError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
+use tracing::{debug, info, warn};
+
+use super::{Shell, ShellError};
+use crate::machine::{Event, InboundId, RequestFailure};
+use crate::message::GossipId;
+use crate::p2p::address::ip_of;
+use crate::p2p::behaviour::{NodeBehaviourEvent, usable};
+use crate::p2p::board::{Counters, Peer, RefusedPeer};
+use crate::p2p::dialer::Reason;
+use crate::p2p::exchange::PROTOCOL;
+use crate::p2p::gate::Refused;
+use crate::p2p::handle::PeerChange;
+
+impl Shell {
+    /// Takes what happened in the swarm.
+    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<NodeBehaviourEvent>) -> Result<(), ShellError> {
+        match event {
+            SwarmEvent::Behaviour(event) => return self.on_behaviour_event(event),
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => self.on_established(peer_id, &endpoint),
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+                let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
+                return self.on_closed(peer_id, cause);
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => self.on_call_failed(peer, &error),
+            SwarmEvent::IncomingConnectionError { peer_id, send_back_addr, error, .. } => {
+                self.on_visit_failed(peer_id, &send_back_addr, error);
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                info!(address = %format!("{address}/p2p/{}", self.swarm.local_peer_id()), "others reach this node at");
+                self.board.listens(address);
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.board.listens_no_longer(&address),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                warn!(?addresses, ?reason, "the node listens there no longer");
+                addresses.iter().for_each(|address| self.board.listens_no_longer(address));
+            }
+            SwarmEvent::ListenerError { error, .. } => debug!(%error, "a connection cannot be accepted"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_behaviour_event(&mut self, event: NodeBehaviourEvent) -> Result<(), ShellError> {
+        match event {
+            NodeBehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message, .. }) => {
+                self.on_gossip(propagation_source, message)
+            }
+            NodeBehaviourEvent::Exchange(event) => self.on_exchange(event),
+            NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                self.on_identified(peer_id, info)
+            }
+            NodeBehaviourEvent::Ping(ping::Event { peer, result: Ok(round_trip), .. }) => {
+                let latency = u64::try_from(round_trip.as_millis()).ok();
+                self.board.with_peer(&peer, |known| known.latency_ms = latency);
+                Ok(())
+            }
+            NodeBehaviourEvent::Kademlia(kad::Event::RoutingUpdated { peer, addresses, .. }) => {
+                self.on_found(peer, addresses.iter().cloned().collect());
+                Ok(())
+            }
+            NodeBehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                for (peer, address) in found {
+                    debug!(%peer, %address, "found on the local network");
+                    if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
+                        kademlia.add_address(&peer, address.clone());
+                    }
+                    self.on_found(peer, vec![address]);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        let now = Instant::now();
+        for address in addresses {
+            let address = without_peer(address);
+            self.dialer.add(peer, address, Reason::Found, now);
+        }
+    }
+
+    fn on_established(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
+        let (local, address) = match endpoint {
+            ConnectedPoint::Dialer { address, .. } => (Multiaddr::empty(), address.clone()),
+            ConnectedPoint::Listener { local_addr, send_back_addr } => (local_addr.clone(), send_back_addr.clone()),
+        };
+        debug!(%peer, %address, "connected");
+        self.dialer.connected(&peer, Instant::now());
+        self.board.connected(Peer {
+            id: peer,
+            address: without_peer(address),
+            local,
+            agent: String::new(),
+            is_inbound: endpoint.is_listener(),
+            status: None,
+            clock_offset_ms: 0,
+            points: 0,
+            latency_ms: None,
+        });
+    }
+
+    fn on_closed(&mut self, peer: PeerId, cause: String) -> Result<(), ShellError> {
+        debug!(%peer, cause, "disconnected");
+        self.parting.remove(&peer);
+        let known = self.board.disconnected(&peer);
+        if let Some(known) = known.filter(|known| known.status.is_some()) {
+            info!(%peer, cause, peers = self.board.peer_count(), "a peer has gone");
+            // Nobody may listen.
+            let _ = self.changes.send(PeerChange { peer, address: known.address.to_string(), gone: Some(cause) });
+        } else if !self.announced.contains(&peer) && self.dialer.reason(&peer) == Some(Reason::Static) {
+            self.dialer.failed(&peer, Instant::now());
+            let me = self.swarm.local_peer_id();
+            self.refused_by(
+                peer,
+                format!("it closed the connection at once: it may not list this node, {me}, or have no room"),
+            );
+        }
+        if self.announced.remove(&peer) {
+            let peer = self.numbers.of(peer, &self.announced);
+            return self.handle(Event::Disconnected { peer });
+        }
+        Ok(())
+    }
+
+    /// Tells the machine of a peer, once: when it is known to speak the protocol.
+    fn announce(&mut self, peer: PeerId) -> Result<(), ShellError> {
+        if self.parting.contains_key(&peer) || !self.announced.insert(peer) {
+            return Ok(());
+        }
+        let is_reserved =
+            self.swarm.behaviour().gate.is_trusted(&peer) || self.dialer.reason(&peer) == Some(Reason::Static);
+        let peer = self.numbers.of(peer, &self.announced);
+        self.handle(Event::Connected { peer, is_reserved })
+    }
+
+    fn on_identified(&mut self, peer: PeerId, info: identify::Info) -> Result<(), ShellError> {
+        let connected_at = self.board.with_peer(&peer, |known| {
+            known.agent = info.agent_version.chars().filter(|char| !char.is_control()).take(128).collect();
+            known.address.clone()
+        });
+        let Some(connected_at) = connected_at else { return Ok(()) };
+        if self.config.discover {
+            for address in usable(info.listen_addrs, &connected_at) {
+                let address = without_peer(address);
+                if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
+                    kademlia.add_address(&peer, address.clone());
+                }
+                self.dialer.add(peer, address, Reason::Found, Instant::now());
+            }
+        }
+        if info.protocols.contains(&PROTOCOL) { self.announce(peer) } else { Ok(()) }
+    }
+
+    fn on_gossip(&mut self, source: PeerId, message: gossipsub::Message) -> Result<(), ShellError> {
+        Counters::add(&self.board.counters.gossip_in, 1);
+        Counters::add(&self.board.counters.bytes_in, message.data.len());
+        let topic = self.topics.iter().find(|(_, name)| *name == message.topic.as_str()).map(|(topic, _)| *topic);
+        let Some(topic) = topic.filter(|_| !self.parting.contains_key(&source)) else { return Ok(()) };
+        self.announce(source)?;
+        let peer = self.numbers.of(source, &self.announced);
+        let id = GossipId::of(topic, &message.data);
+        self.handle(Event::Gossip { peer, id, topic, data: message.data })
+    }
+
+    fn on_exchange(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) -> Result<(), ShellError> {
+        match event {
+            request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                Counters::add(&self.board.counters.requests_in, 1);
+                Counters::add(&self.board.counters.bytes_in, request.len());
+                if self.parting.contains_key(&peer) {
+                    return Ok(());
+                }
+                self.announce(peer)?;
+                let inbound = InboundId(self.next_inbound);
+                self.next_inbound += 1;
+                self.answering.insert(inbound, channel);
+                let peer = self.numbers.of(peer, &self.announced);
+                self.handle(Event::Request { peer, inbound, data: request })
+            }
+            request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
+                Counters::add(&self.board.counters.bytes_in, response.len());
+                self.on_answered(request_id, Ok(response))
+            }
+            request_response::Event::OutboundFailure { request_id, error, .. } => {
+                self.board.counters.requests_failed.fetch_add(1, Ordering::Relaxed);
+                self.on_answered(request_id, Err(failure_of(error)))
+            }
+            request_response::Event::InboundFailure { peer, error, .. } => {
+                debug!(%peer, %error, "a peer's request came to nothing");
+                Ok(())
+            }
+            request_response::Event::ResponseSent { .. } => Ok(()),
+        }
+    }
+
+    fn on_answered(
+        &mut self,
+        id: request_response::OutboundRequestId,
+        result: Result<Vec<u8>, RequestFailure>,
+    ) -> Result<(), ShellError> {
+        let Some((peer, request)) = self.asked.remove(&id) else { return Ok(()) };
+        self.handle(Event::Response { peer, request, result })
+    }
+
+    fn on_call_failed(&mut self, peer: PeerId, error: &DialError) {
+        if matches!(error, DialError::DialPeerConditionFalse(_)) {
+            return;
+        }
+        self.dialer.failed(&peer, Instant::now());
+        let reason = self.explain_call(error);
+        debug!(%peer, reason, "a call was in vain");
+        // Whom the operator named is told of; others come and go.
+        if self.dialer.reason(&peer) >= Some(Reason::Boot) {
+            self.refused_by(peer, reason);
+        }
+    }
+
+    /// Notes a peer that could not be reached or turned us away, and tells it when that is news.
+    pub(super) fn refused_by(&mut self, peer: PeerId, reason: String) {
+        let address = self.dialer.addresses(&peer).next().map(ToString::to_string).unwrap_or_default();
+        let at_ms = self.now_ms();
+        let refused = RefusedPeer { id: Some(peer), address, agent: String::new(), reason, at_ms };
+        let (address, reason) = (refused.address.clone(), refused.reason.clone());
+        if self.board.refuse(refused) {
+            warn!(%peer, address, reason, "no connection to a peer");
+        }
+    }
+
+    fn on_visit_failed(&mut self, peer: Option<PeerId>, from: &Multiaddr, error: ListenError) {
+        let reason = match error {
+            ListenError::Denied { cause } => explain_denied(&cause),
+            ListenError::Transport(error) => self.explain_handshake(&error),
+            ListenError::LocalPeerId { .. } | ListenError::Aborted => return,
+            other @ ListenError::WrongPeerId { .. } => other.to_string(),
+        };
+        // Each visit comes from another port.
+        let address = ip_of(from).map_or_else(|| from.to_string(), |ip| ip.to_string());
+        let at_ms = self.now_ms();
+        let refused =
+            RefusedPeer { id: peer, address: address.clone(), agent: String::new(), reason: reason.clone(), at_ms };
+        if self.board.refuse(refused) {
+            let peer = peer.map(|peer| peer.to_string());
+            warn!(peer, address, reason, "refused a connection");
+        }
+    }
+
+    fn explain_call(&self, error: &DialError) -> String {
+        match error {
+            DialError::Denied { cause } => explain_denied(cause),
+            DialError::WrongPeerId { obtained, .. } => {
+                format!("another node is there, {obtained}: correct the peer id")
+            }
+            DialError::LocalPeerId { .. } => "the address is this node's own".to_owned(),
+            DialError::Transport(errors) => {
+                let texts: Vec<_> = errors
+                    .iter()
+                    .map(|(address, error)| format!("{address}: {}", self.explain_handshake(error)))
+                    .collect();
+                texts.join("; ")
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Says why a connection did not come about. Keys that differ look like a broken handshake: what comes cannot be read.
+    fn explain_handshake(&self, error: &TransportError<std::io::Error>) -> String {
+        let TransportError::Other(error) = error else { return "no transport for this address".to_owned() };
+        let network = [
+            ErrorKind::ConnectionRefused,
+            ErrorKind::HostUnreachable,
+            ErrorKind::NetworkUnreachable,
+            ErrorKind::AddrNotAvailable,
+            ErrorKind::PermissionDenied,
+        ];
+        if let Some(kind) = kinds(error).into_iter().find(|kind| network.contains(kind)) {
+            return format!("{kind}: check address, port and firewall");
+        }
+        let ours = match self.config.swarm_key {
+            Some(key) => format!("ours has the fingerprint {}", key.fingerprint()),
+            None => "ours has none".to_owned(),
+        };
+        format!("the handshake failed ({}): the swarm keys differ, or it is no such node; {ours}", deepest(error))
+    }
+}
+
+/// Returns the kinds of an error and of those that it comes from.
+fn kinds(error: &std::io::Error) -> Vec<ErrorKind> {
+    let mut found = vec![error.kind()];
+    let mut source = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            found.push(error.kind());
+            source = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+        } else {
+            source = error.source();
+        }
+    }
+    found
+}
+
+/// Returns the text of the error that all others come from.
+fn deepest(error: &std::io::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = error.to_string();
+        source = error.source();
+    }
+    text
+}
+
+fn explain_denied(denied: &ConnectionDenied) -> String {
+    match denied.downcast_ref::<Refused>() {
+        Some(refused) => refused.to_string(),
+        None => denied.source().map_or_else(|| denied.to_string(), ToString::to_string),
+    }
+}
+
+fn failure_of(error: OutboundFailure) -> RequestFailure {
+    match error {
+        OutboundFailure::Timeout => RequestFailure::Timeout,
+        OutboundFailure::DialFailure | OutboundFailure::ConnectionClosed => RequestFailure::Disconnected,
+        OutboundFailure::UnsupportedProtocols => RequestFailure::Unsupported,
+        OutboundFailure::Io(error) => RequestFailure::Io(error.to_string()),
+    }
+}
+
+/// Returns an address without the peer id at its end.
+fn without_peer(mut address: Multiaddr) -> Multiaddr {
+    if matches!(address.iter().last(), Some(libp2p::multiaddr::Protocol::P2p(_))) {
+        address.pop();
+    }
+    address
+}

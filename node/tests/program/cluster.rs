@@ -1,0 +1,108 @@
+//! A cluster in one command, and a ticket into it.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::support::{ADDRESS, Home, Node, Signal, number};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Returns the first of `count` ports that are free now.
+fn free_ports(count: u16) -> u16 {
+    let start = 20_000 + u16::try_from(std::process::id() % 20_000).unwrap();
+    (0..1000)
+        .map(|step| start + step * count)
+        .find(|first| (*first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
+        .expect("free ports")
+}
+
+/// Makes a network of two miners and one node for JSON-RPC in the folder `net`.
+fn network(home: &Home) -> String {
+    let first = free_ports(12);
+    let made = home.run(&format!(
+        "network new --nodes 2 --out net --lightkdf --block-ms 500 --miner-cpu 20 --chain-id 777 --fund {ADDRESS} \
+         --port {first} --rpc-port {} --metrics-port {}",
+        first + 4,
+        first + 8
+    ));
+    made.succeeded()
+}
+
+fn rows(table: &str, name: &str) -> Vec<Vec<String>> {
+    let lines = table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    lines.filter(|cells| cells.first().is_some_and(|cell| cell == name) && cells.len() > 2).collect()
+}
+
+#[test]
+fn one_command_makes_a_network_and_one_runs_it() {
+    let home = Home::new();
+    let told = network(&home);
+    assert!(told.contains("chain id      777") && told.contains("node2"), "{told}");
+    let genesis: Value = serde_json::from_slice(&home.read("net/genesis.json")).unwrap();
+    assert_eq!(genesis["config"]["pow"]["authorized_miners"].as_array().unwrap().len(), 2);
+    home.run("genesis check net/genesis.json --strict").succeeded();
+    for name in ["node1", "node2", "rpc1"] {
+        home.run(&format!("config print --config net/{name}/node.toml")).succeeded();
+    }
+    for text in ["compose.yaml", "drawbridge@.service", "start.sh", "README.txt", "swarm.key", "node1/password.txt"] {
+        assert!(!home.read(&format!("net/{text}")).is_empty(), "{text}");
+    }
+    home.run("network new --out net").failed(2, &["not empty"]);
+
+    let ran = home.run("network run net --seconds 12");
+    let out = ran.succeeded();
+    assert!(out.ends_with("all nodes have stopped cleanly\n"), "{out}");
+    for name in ["node1", "node2", "rpc1"] {
+        let last = rows(&out, name).pop().unwrap_or_else(|| panic!("no {name} in {out}"));
+        assert!(last[1].parse::<u64>().unwrap() >= 2, "{name} has blocks: {out}");
+        assert_eq!(last[3], "2", "{name} has peers: {out}");
+    }
+    for name in ["node1", "node2", "rpc1"] {
+        home.verify(&format!("net/{name}"));
+    }
+}
+
+#[test]
+fn a_ticket_is_all_that_a_new_machine_needs() {
+    let home = Home::new();
+    network(&home);
+    home.write("ticket.txt", "open sesame\n");
+    home.write("wrong.txt", "abracadabra\n");
+    let ticket = home.run("network ticket net --password ticket.txt --lightkdf").succeeded();
+    let ticket = ticket.trim();
+    let start = |name: &str, more: &str| {
+        let mut program = home.program();
+        program.current_dir(home.join("net")).args(["--config", &format!("{name}/node.toml"), "--color", "never"]);
+        program.args("--http --http.port 0 --http.api eth,net,admin --allow-insecure-unlock --ws=false".split(' '));
+        program.args(more.split_whitespace());
+        Node::spawn(program)
+    };
+    let miners = [start("node1", ""), start("node2", "")];
+    let join =
+        |name: &str, password: &str, more: &str| format!("join {ticket} --datadir {name} --password {password} {more}");
+    home.run(&join("new", "wrong.txt", "--prepare")).failed(77, &["could not decrypt"]);
+    home.run(&format!("join {} --datadir new --prepare", &ticket[..200])).failed(65, &["not a whole one"]);
+    assert!(!home.join("new/swarm.key").exists());
+
+    let http = "--port 0 --p2p.addr 127.0.0.1 --nodiscover --http --http.api eth,net,admin";
+    let joined = Node::start(&home, &join("new", "ticket.txt", http));
+    let head = miners[0].wait_head(2, SOON);
+    joined.wait_head(head, SOON);
+    let hash = |node: &Node| node.block(head)["hash"].clone();
+    assert_eq!(hash(&joined), hash(&miners[0]));
+    assert_eq!(number(&joined.call("eth_chainId", json!([]))), 777);
+    joined.end();
+    // What it wrote is enough for the next time.
+    let again = Node::start(
+        &home,
+        &format!("--config new/node.toml --port 0 --p2p.addr 127.0.0.1 {}", "--http --http.api eth,net"),
+    );
+    again.wait("a peer", SOON, |node| (number(&node.call("net_peerCount", json!([]))) > 0).then_some(()));
+    again.end();
+    for miner in miners {
+        let stopped = miner.stop(Signal::Term);
+        assert_eq!(stopped.code, Some(0), "{}", stopped.log);
+    }
+}
