@@ -22,7 +22,7 @@ pub enum Job {
         /// Who sent them.
         peer: PeerId,
         /// What the first one follows.
-        anchor: Anchor,
+        anchor: Box<Anchor>,
         /// The headers.
         headers: Vec<WitnessedHeader>,
     },

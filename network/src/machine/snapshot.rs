@@ -21,7 +21,7 @@ use crate::message::{Request, Response, Status};
 #[allow(clippy::large_enum_variant, reason = "there is one stage at a time")]
 enum Stage {
     /// Headers are coming; those that are verified, and the last one.
-    Headers(Vec<HeaderEntry>, Anchor),
+    Headers(Vec<HeaderEntry>, Box<Anchor>),
     /// The state is coming; `None` while a piece is with a job.
     State(Option<Box<SnapshotBuilder>>),
     /// The ledger is taking it.
@@ -88,7 +88,7 @@ impl Machine {
             return Ok(false);
         }
         let Some(anchor) = Anchor::read(&context.view, context.view.head().clone())? else { return Ok(false) };
-        let stage = Stage::Headers(Vec::new(), anchor);
+        let stage = Stage::Headers(Vec::new(), Box::new(anchor));
         let (target, number) = (status.finalized_hash, status.finalized);
         self.snapshot.attempt = Some(Attempt { id, peer, target, number, stage, lost: 0 });
         self.drive_snapshot(context)?;
@@ -186,7 +186,7 @@ impl Machine {
             Ok(entries) => {
                 for entry in entries {
                     let grandparent_timestamp = Some(anchor.parent.timestamp);
-                    *anchor = Anchor { parent: entry.header.clone(), grandparent_timestamp };
+                    **anchor = Anchor { parent: entry.header.clone(), grandparent_timestamp };
                     headers.push(entry);
                 }
             }

@@ -100,7 +100,12 @@ impl Machine {
             session.headers_busy = false;
             return self.on_headers_end(context);
         }
-        context.push(Action::Run(Box::new(Job::VerifyHeaders { session: id, peer, anchor, headers })));
+        context.push(Action::Run(Box::new(Job::VerifyHeaders {
+            session: id,
+            peer,
+            anchor: Box::new(anchor),
+            headers,
+        })));
         Ok(())
     }
 
