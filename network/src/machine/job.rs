@@ -13,6 +13,7 @@ use super::verify::{self, Anchor, HeaderEntry, HeaderFault};
 use crate::message::WitnessedHeader;
 
 /// Work to be done.
+#[allow(clippy::large_enum_variant, reason = "a job is boxed as a whole")]
 pub enum Job {
     /// Verify headers that follow one another.
     VerifyHeaders {

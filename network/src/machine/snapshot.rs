@@ -18,6 +18,7 @@ use crate::message::limits::HEADERS_MAX;
 use crate::message::{Request, Response, Status};
 
 /// Says how far an attempt is.
+#[allow(clippy::large_enum_variant, reason = "there is one stage at a time")]
 enum Stage {
     /// Headers are coming; those that are verified, and the last one.
     Headers(Vec<HeaderEntry>, Box<Anchor>),

@@ -25,7 +25,10 @@ impl Shell {
             Action::Publish { topic, data } => self.publish(topic, data),
             Action::Verdict { peer, id, verdict } => self.judge(peer, id, verdict),
             Action::Import(block) => self.import(Import::Block(block))?,
-            Action::Adopt(snapshot) => self.import(Import::Snapshot(snapshot))?,
+            Action::Adopt(snapshot) => {
+                info!(number = snapshot.block().number(), "starting from the state at this block");
+                self.import(Import::Snapshot(snapshot))?;
+            }
             Action::Run(job) => run_job(job, self.ledger.clone(), self.clock_ms, self.results.clone()),
             Action::Welcome { peer, status } => self.welcome(peer, *status),
             Action::Punish { peer, offence, detail, points } => {
