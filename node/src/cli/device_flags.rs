@@ -55,8 +55,12 @@ pub struct AskArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Broker")]
 pub struct BrokerArgs {
-    /// The broker: mqtts://HOST[:PORT], or mqtt://HOST[:PORT] without certificates
-    #[arg(long = "broker", value_name = "URL")]
+    /// The broker's URL.
+    #[arg(
+        long = "broker",
+        value_name = "URL",
+        help = "The broker: mqtts://HOST[:PORT], or mqtt://HOST[:PORT] without certificates"
+    )]
     pub broker: String,
     /// Authority (PEM) of the broker's certificate
     #[arg(long = "broker.ca", value_name = "FILE")]
@@ -93,8 +97,13 @@ pub struct DeviceRunArgs {
     /// The miners that the chain file authorizes, separated by commas
     #[arg(long, value_name = "ADDRESSES", help_heading = "Chain")]
     pub miners: Option<List<Address>>,
-    /// What moves: none, simulated[:FILE], command:PROGRAM ARGUMENT…, mqtt:TOPIC, gpio:CHIP:LINE[:low] [default: simulated]
-    #[arg(long, value_name = "ACTUATOR", help_heading = "Lock")]
+    /// What moves the lock.
+    #[arg(
+        long,
+        value_name = "ACTUATOR",
+        help_heading = "Lock",
+        help = "What moves: none, simulated[:FILE], command:PROGRAM ARGUMENT…, mqtt:TOPIC, gpio:CHIP:LINE[:low] [default: simulated]"
+    )]
     pub actuator: Option<ActuatorSpec>,
     /// How long the lock stays open [default: 5s]
     #[arg(long = "open-time", value_name = "TIME", help_heading = "Lock")]
