@@ -2,7 +2,7 @@
 //! proof of stake past it. Such blocks are imported, never produced here.
 //!
 //! [`EthereumRules`] stands in the chain spec beside Drawbridge's own rules; each rule of `validation`, `difficulty` and
-//! execution asks the spec which [`Era`](crate::spec::Era) a header belongs to.
+//! execution asks the spec which [`Era`] a header belongs to.
 
 pub mod blobs;
 pub mod dao;
