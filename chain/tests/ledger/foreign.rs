@@ -143,7 +143,7 @@ fn ommers_are_paid_and_their_rules_hold() {
     let again = chain.clone().block(3, vec![lost.header.clone().into_header()], 13);
     refused(&ledger, again, "named before");
     let bad = changed(&lost, |header| header.difficulty += U256::ONE);
-    let with_bad = chain.clone().block(3, vec![bad.header.clone().into_header()], 13);
+    let with_bad = chain.clone().block(3, vec![bad.header.into_header()], 13);
     refused(&ledger, with_bad, "difficulty");
     let view = ledger.view();
     let ommer_reward = view.head_state().balance(Address::repeat_byte(9)).unwrap();
