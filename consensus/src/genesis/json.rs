@@ -42,7 +42,8 @@ impl<'a> Object<'a> {
     pub(super) fn read(raw: &'a RawValue) -> Read<Self> {
         let mut seen = BTreeMap::new();
         let entries = entries(raw)?;
-        for (name, _) in &entries {
+        // Besu's own files comment an account twice.
+        for (name, _) in entries.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("comment")) {
             if let Some(first) = seen.insert(name.to_ascii_lowercase(), name) {
                 let problem =
                     if first == name { "given twice".to_owned() } else { format!("given twice, also as {first}") };

@@ -236,6 +236,12 @@ mod forks_and_fields {
     }
 
     #[test]
+    fn comments_may_come_twice() {
+        let file = r#""alloc": {"0x0000000000000000000000000000000000000001": {"comment": "a", "comment": "b", "balance": 1}}"#;
+        assert_eq!(good(top(file)).alloc.len(), 1);
+    }
+
+    #[test]
     fn besus_additions_are_read() {
         let genesis = good(config(
             r#""ethash": {"fixedDifficulty": 15}, "contractSizeLimit": 2147483647, "evmStackSize": 1024,

@@ -70,18 +70,6 @@ fn served_jobs(context: &Context) -> Result<Vec<Job>, Failure> {
                 expect_equal("head", &head, &chain.ledger.view().head().number)?;
                 chain.close_whole()
             });
-            let bad = folder.join("bad.rlp");
-            if bad.is_file() {
-                cases.run(NO_FORK, "refuses a bad block", || {
-                    let chain = Chain::open(&folder, &json!({ "seal": seal }), &stores)?;
-                    chain.import(&folder.join(file))?;
-                    match chain.import(&bad) {
-                        Err(_) => expect_equal("head", &head, &chain.ledger.view().head().number)?,
-                        Ok(()) => return Err("taken".to_owned()),
-                    }
-                    chain.close_whole()
-                });
-            }
             Ok(())
         })
     };
