@@ -32,14 +32,22 @@ pub(crate) const SUITE: Suite = Suite {
     jobs,
 };
 
-const SKIPS: [Skip; 2] = [
+const SKIPS: [Skip; 5] = [
     Skip { fork: None, part: GAS_BEYOND_64_BITS, reason: "a gas limit beyond 64 bits, which no block has room for" },
+    huge_fee("London"),
+    huge_fee("Paris"),
+    huge_fee("Shanghai"),
+    huge_fee("Cancun"),
+];
+
+/// Before London the transaction is refused for its type, as it should be.
+const fn huge_fee(fork: &'static str) -> Skip {
     Skip {
-        fork: None,
+        fork: Some(fork),
         part: "GasLimitPriceProductOverflowtMinusOne",
         reason: "a fee cap beyond 128 bits, which no account can pay; geth leaves it out too",
-    },
-];
+    }
+}
 
 /// What the names of such cases end with.
 const GAS_BEYOND_64_BITS: &str = "(gas limit beyond 64 bits)";
