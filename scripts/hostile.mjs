@@ -289,6 +289,8 @@ async function run() {
 
 try {
   await run();
+  // A connection that a killed part has left half open must not keep this program from ending.
+  process.exit(0);
 } catch (error) {
   console.error(`\nhostile: FAILED: ${error.message}\n${error.stack}`);
   process.exit(1);
