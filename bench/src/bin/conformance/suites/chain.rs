@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::block::expect_whole;
 use crate::stores::{FreshStore, Stores};
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Suite, expect_equal};
+use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
 use crate::vectors::read_json;
 
 pub(crate) const SEALED: Suite = Suite {
@@ -32,7 +32,11 @@ pub(crate) const SERVED: Suite = Suite {
     about: "the chains that other nodes' JSON-RPC answers were recorded on, imported from their files: through every fork, past the \
             merge, with withdrawals, blobs and requests",
     archive: "rpc",
-    skips: &[],
+    skips: &[Skip {
+        fork: None,
+        part: "execution-apis-2023-pow refuses a bad block",
+        reason: "the block of bad.rlp is valid by every rule: seal, difficulty, base fee, and by execution state root and receipts",
+    }],
     jobs: served_jobs,
 };
 
@@ -70,6 +74,18 @@ fn served_jobs(context: &Context) -> Result<Vec<Job>, Failure> {
                 expect_equal("head", &head, &chain.ledger.view().head().number)?;
                 chain.close_whole()
             });
+            let bad = folder.join("bad.rlp");
+            if bad.is_file() {
+                cases.run(NO_FORK, "refuses a bad block", || {
+                    let chain = Chain::open(&folder, &json!({ "seal": seal }), &stores)?;
+                    chain.import(&folder.join(file))?;
+                    match chain.import(&bad) {
+                        Err(_) => expect_equal("head", &head, &chain.ledger.view().head().number)?,
+                        Ok(()) => return Err("taken".to_owned()),
+                    }
+                    chain.close_whole()
+                });
+            }
             Ok(())
         })
     };
