@@ -278,9 +278,11 @@ impl Shell {
     /// Says why a connection did not come about. Keys that differ look like a broken handshake: what comes cannot be read.
     fn explain_handshake(&self, error: &TransportError<std::io::Error>) -> String {
         let TransportError::Other(error) = error else { return "no transport for this address".to_owned() };
-        // The error of the operating system is wrapped several times; its text alone is sure to be found.
+        // The error of the operating system is wrapped several times; its text alone is sure to be found. Whoever cannot read what
+        // comes resets the connection.
         let cause = deepest(error);
-        if cause.contains("os error") || error.kind() == ErrorKind::ConnectionRefused {
+        let is_cut = ["reset by peer", "Broken pipe"].iter().any(|words| cause.contains(words));
+        if (cause.contains("os error") && !is_cut) || error.kind() == ErrorKind::ConnectionRefused {
             return format!("{cause}: check address, port and firewall");
         }
         let ours = match self.config.swarm_key {
