@@ -4,8 +4,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-# In CI the target directory outlives the clone.
+# In CI the target directory outlives the clone, whose own crates are compiled once.
 ifeq ($(CI),true)
+export CARGO_INCREMENTAL ?= 0
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/drawbridge/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
