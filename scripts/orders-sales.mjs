@@ -8,6 +8,9 @@ const require = createRequire(new URL("../tests/clients/package.json", import.me
 const { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, NonceManager } = require("ethers");
 const { concat, getBytes, hexlify, randomBytes, toBeHex, toUtf8Bytes } = require("ethers");
 
+// A device answers at the latest when the code's time is over.
+const answerMsMax = 310_000;
+
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const artifactOf = (name) => JSON.parse(readFileSync(new URL(`../contracts/artifacts/${name}.json`, import.meta.url), "utf8"));
@@ -34,14 +37,14 @@ export function printTable(title, rows) {
 }
 
 // A code that a buyer's wallet signs; the program puts it together and draws it.
-export async function makeCode(warehouse, contract, { signer = buyer, device = "dock-1", notAfter, png } = {}) {
-  const message = { buyer: signer.address, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 };
-  const domain = { name: "Drawbridge", version: "1", chainId: 1337, verifyingContract: contract };
+export async function makeCode(warehouse, contract, { signer = buyer, named = signer.address, device = "dock-1", chainId = 1337, notAfter, png } = {}) {
+  const message = { buyer: named, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 };
+  const domain = { name: "Drawbridge", version: "1", chainId, verifyingContract: contract };
   const signature = await signer.signTypedData(domain, releaseTypes, message);
-  const text = codeText(1337, contract, message, signature);
+  const text = codeText(chainId, contract, message, signature);
   if (png) {
     const made = warehouse.run(
-      ...["code", "make", "--contract", contract, "--chain-id", "1337", "--device", device, "--buyer", signer.address],
+      ...["code", "make", "--contract", contract, "--chain-id", String(chainId), "--device", device, "--buyer", signer.address],
       ...["--nonce", message.nonce, "--not-after", String(message.notAfter), "--signature", signature, "--png", png],
     );
     assert.equal(made.trim(), text, "the program writes the code as it is written here");
@@ -77,7 +80,7 @@ export async function scan(device, code) {
   const skipped = device.lines.length;
   const at = performance.now();
   device.child.stdin.write(`${code}\n`);
-  const line = await device.line((text) => /^(opened|refused) /.test(text), "answer to a code", { skipped });
+  const line = await device.line((text) => /^(opened|refused) /.test(text), "answer to a code", { skipped, ms: answerMsMax });
   return { ...line, scannedAt: at };
 }
 
@@ -97,13 +100,18 @@ export function managed(wallet, provider) {
   return managers.get(wallet.address);
 }
 
-// The very code of an order, deployed by a stranger: it answers as an order would, and no registry knows it.
-export async function impostorSale(provider) {
+// The very code of an order, deployed by a stranger: it answers as an order would, and no registry knows it. It costs one wei.
+export async function deployImpostor(provider) {
   const artifact = artifactOf("SaleOrder");
   const contract = await new ContractFactory(artifact.abi, artifact.bytecode, managed(stranger, provider)).deploy("drone", "beta", 2020n, "1", 1n);
-  await contract.waitForDeployment();
-  await (await contract.connect(managed(buyer, provider)).buy({ value: 1n })).wait();
-  return contract.getAddress();
+  return (await contract.waitForDeployment()).getAddress();
+}
+
+// An impostor that the buyer paid.
+export async function impostorSale(provider) {
+  const contract = await deployImpostor(provider);
+  await (await new Contract(contract, saleAbi, managed(buyer, provider)).buy({ value: 1n })).wait();
+  return contract;
 }
 
 // A client of a node that asks often enough for short block times.
