@@ -84,7 +84,7 @@ async function onceReorganised({ warehouse, url, registry, branch, patient, gate
 // Shows a good code, and waits until the bridge has sent the release. Returns who awaits the answer, in an array: it is not awaited here.
 async function beginAt(warehouse, bridge, gate, order) {
   const notAfter = Math.floor(Date.now() / 1000) + carriedOutSeconds;
-  const skipped = bridge.lines.length;
+  const skipped = bridge.count;
   const scanning = scan(gate.device, await makeCode(warehouse, order, { signer: cheater, device: gate.name, notAfter }));
   const sent = ({ text }) => text.includes("release sent") && text.includes(order);
   await Promise.race([bridge.line((text) => sent({ text }), "release", { skipped }), scanning.then(({ text }) => assert.fail(`too early: ${text}`))]);

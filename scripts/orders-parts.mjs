@@ -9,6 +9,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 const startMsMax = 60_000;
+// Lines of a part that are kept at least.
+const linesKept = 4_000;
 const program = process.env.DRAWBRIDGE_BIN;
 // The device alone, beside the program.
 const deviceProgram = join(dirname(program ?? ""), "drawbridge-device");
@@ -39,7 +41,8 @@ async function listens(port, part) {
 class Part {
   constructor(name, command, args, folder) {
     [this.name, this.command, this.args] = [name, command, args];
-    this.lines = [];
+    // The latest lines, and the count of all that there were.
+    [this.lines, this.count] = [[], 0];
     this.waiting = new Set();
     const environment = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("DRAWBRIDGE_")));
     environment.PATH += ":/usr/sbin";
@@ -49,6 +52,8 @@ class Part {
       createInterface({ input: stream }).on("line", (text) => {
         const line = { at: performance.now(), text };
         this.lines.push(line);
+        this.count += 1;
+        if (this.lines.length > 2 * linesKept) this.lines.splice(0, linesKept);
         log.write(`${text}\n`);
         for (const look of [...this.waiting]) look(line);
       });
@@ -62,7 +67,8 @@ class Part {
 
   // Resolves with the first line for which `matches` holds, of those that come and of those that came after the first `skipped`.
   line(matches, what, { skipped = 0, ms = 30_000 } = {}) {
-    const found = this.lines.slice(skipped).find(({ text }) => matches(text));
+    const dropped = this.count - this.lines.length;
+    const found = this.lines.slice(Math.max(0, skipped - dropped)).find(({ text }) => matches(text));
     if (found) return Promise.resolve(found);
     return new Promise((resolve, reject) => {
       const stop = (settle, value) => {

@@ -36,12 +36,15 @@ export function printTable(title, rows) {
   for (const [name, value] of rows) console.log(`${name.padEnd(width)}  ${value}`);
 }
 
+const messageOf = (named, device, notAfter) => ({ buyer: named, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 });
+const sign = (signer, chainId, contract, message) =>
+  signer.signTypedData({ name: "Drawbridge", version: "1", chainId, verifyingContract: contract }, releaseTypes, message);
+
 // A code that a buyer's wallet signs; the program puts it together and draws it.
 export async function makeCode(warehouse, contract, { signer = buyer, named = signer.address, device = "dock-1", chainId = 1337, notAfter, png } = {}) {
-  const message = { buyer: named, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 };
-  const domain = { name: "Drawbridge", version: "1", chainId, verifyingContract: contract };
-  const signature = await signer.signTypedData(domain, releaseTypes, message);
-  const text = codeText(chainId, contract, message, signature);
+  const message = messageOf(named, device, notAfter);
+  const signature = await sign(signer, chainId, contract, message);
+  const text = codeText("T1:", chainId, contract, message, signature);
   if (png) {
     const made = warehouse.run(
       ...["code", "make", "--contract", contract, "--chain-id", String(chainId), "--device", device, "--buyer", signer.address],
@@ -52,13 +55,26 @@ export async function makeCode(warehouse, contract, { signer = buyer, named = si
   return text;
 }
 
+// A code of a contract wallet, signed by these owners; the program puts it together too.
+export async function makeWalletCode(warehouse, contract, wallet, owners, { device = "dock-1" } = {}) {
+  const message = messageOf(wallet, device);
+  const signature = concat(await Promise.all(owners.map((owner) => sign(owner, 1337, contract, message))));
+  const made = warehouse.run(
+    ...["code", "make", "--contract", contract, "--chain-id", "1337", "--device", device, "--buyer", wallet],
+    ...["--nonce", message.nonce, "--not-after", String(message.notAfter), "--wallet-signature", signature],
+  );
+  const text = codeText("T2:", 1337, contract, message, signature);
+  assert.equal(made.trim(), text, "the program writes the code as it is written here");
+  return text;
+}
+
 // The text of a code, by docs/devices.md: a second implementation, which must agree with the program's.
-export function codeText(chainId, contract, { buyer, device, nonce, notAfter }, signature) {
+function codeText(prefix, chainId, contract, { buyer, device, nonce, notAfter }, signature) {
   const number = (value) => toBeHex(value, 8);
   const name = toUtf8Bytes(device);
   const bytes = getBytes(concat([number(chainId), contract, buyer, number(notAfter), nonce, toBeHex(name.length, 1), name, signature]));
   const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
-  let text = "T1:";
+  let text = prefix;
   for (let at = 0; at < bytes.length; at += 2) {
     const pair = at + 1 < bytes.length;
     const value = pair ? bytes[at] * 256 + bytes[at + 1] : bytes[at];
@@ -77,7 +93,7 @@ export const refusalOf = (text) => /reason=(.*)$/.exec(text)?.[1];
 
 // Shows a code to the running device and returns its line about it.
 export async function scan(device, code) {
-  const skipped = device.lines.length;
+  const skipped = device.count;
   const at = performance.now();
   device.child.stdin.write(`${code}\n`);
   const line = await device.line((text) => /^(opened|refused) /.test(text), "answer to a code", { skipped, ms: answerMsMax });
@@ -112,6 +128,18 @@ export async function impostorSale(provider) {
   const contract = await deployImpostor(provider);
   await (await new Contract(contract, saleAbi, managed(buyer, provider)).buy({ value: 1n })).wait();
   return contract;
+}
+
+// A contract wallet of two owners that bought an item.
+export async function walletSale(provider, registry, owners) {
+  const artifact = artifactOf("Wallet");
+  const wallet = await new ContractFactory(artifact.abi, artifact.bytecode, managed(stranger, provider)).deploy(...owners.map(({ address }) => address));
+  const address = await (await wallet.waitForDeployment()).getAddress();
+  const contract = await freshSale(provider, registry, { buy: false });
+  await (await managed(buyer, provider).sendTransaction({ to: address, value: 1000n })).wait();
+  const purchase = new Contract(contract, saleAbi).interface.encodeFunctionData("buy");
+  await (await wallet.execute(contract, 1000n, purchase)).wait();
+  return { contract, wallet: address };
 }
 
 // A client of a node that asks often enough for short block times.
