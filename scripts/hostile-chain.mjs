@@ -12,7 +12,7 @@ export const patientDepth = 40;
 // Sales that one branch takes away: as many as one block holds.
 const branchSales = 150;
 // How long codes count that the branch makes worthless while they are carried out.
-const carriedOutSeconds = 8;
+const carriedOutSeconds = 6;
 
 const deep = async (url, block, depth) => {
   while ((await headOf(url)) < block + depth) await pause(20);

@@ -37,16 +37,16 @@ async function listens(port, part) {
   throw new Error(`${part.name} does not listen on ${port}:\n${part.tail()}`);
 }
 
-// A process, its lines, and who waits for them.
+// A process, its lines, and who waits for them. One with workers of its own is killed with them, as a group.
 class Part {
-  constructor(name, command, args, folder) {
-    [this.name, this.command, this.args] = [name, command, args];
+  constructor(name, command, args, folder, isGroup) {
+    [this.name, this.command, this.args, this.isGroup] = [name, command, args, isGroup];
     // The latest lines, and the count of all that there were.
     [this.lines, this.count] = [[], 0];
     this.waiting = new Set();
     const environment = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("DRAWBRIDGE_")));
     environment.PATH += ":/usr/sbin";
-    this.child = spawn(command, args, { cwd: folder, env: environment, stdio: ["pipe", "pipe", "pipe"] });
+    this.child = spawn(command, args, { cwd: folder, env: environment, stdio: ["pipe", "pipe", "pipe"], detached: isGroup });
     const log = createWriteStream(join(folder, `${name}.log`), { flags: "a" });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       createInterface({ input: stream }).on("line", (text) => {
@@ -83,7 +83,7 @@ class Part {
   }
 
   async stop(signal = "SIGTERM") {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.isGroup ? -this.child.pid : this.child.pid, signal);
     await this.ended;
   }
 }
@@ -101,8 +101,8 @@ export class Warehouse {
     return execFileSync(program, args, { cwd: this.folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   }
 
-  begin(name, command, args) {
-    const part = new Part(name, command, args, this.folder);
+  begin(name, command, args, isGroup = false) {
+    const part = new Part(name, command, args, this.folder, isGroup);
     this.parts.push(part);
     return part;
   }
@@ -177,7 +177,7 @@ export class Warehouse {
   // Ends a part as a power cut would, and starts it again in the same way.
   async killAndRestart(part, ...ports) {
     await part.stop("SIGKILL");
-    const again = this.begin(part.name, part.command, part.args);
+    const again = this.begin(part.name, part.command, part.args, part.isGroup);
     for (const port of ports) await listens(port, again);
     return again;
   }
@@ -200,7 +200,7 @@ export class Warehouse {
       ...["--logins", join(folder, "logins"), ...limits, "--standalone", folder],
     );
     writeFileSync(join(folder, "nginx.conf"), config);
-    const part = this.begin("nginx", "nginx", ["-p", folder, "-e", join(folder, "error.log"), "-c", join(folder, "nginx.conf")]);
+    const part = this.begin("nginx", "nginx", ["-p", folder, "-e", join(folder, "error.log"), "-c", join(folder, "nginx.conf")], true);
     await listens(https, part);
     return { part, port: https };
   }
