@@ -19,6 +19,10 @@ SEED ?= 1
 # Of how many files of published vectors the sample in `make test` runs one.
 SAMPLE ?= 16
 ARGS ?=
+# Size of the load of devices: how many, for how long each time, and updates a second where they are paced.
+DEVICES ?= 1000
+LOAD_SECONDS ?= 20
+PACED ?= 500
 
 # bash counts its own SECONDS; only what make was given limits the cluster.
 ifeq ($(origin SECONDS),command line)
@@ -27,7 +31,7 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders hostile devices conformance conformance-sample bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench help
 .PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate
 
 help: ## shows the targets
@@ -54,12 +58,13 @@ setup-all:
 	@scripts/setup.sh all
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts clients orders hostile devices faults differential partitions ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts clients orders hostile proxy devices device-load-sample faults differential partitions ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
-lint: setup-all ## cargo fmt and clippy, warnings as errors
+lint: setup-all ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	scripts/no-std.sh
 
 doc: setup-all
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
@@ -79,8 +84,17 @@ orders: build-all ## the order experiment: seller, buyer and device over JSON-RP
 hostile: build-all ## hostile attempts on the device path: none may open a lock (HOSTILE_ATTEMPTS, HOSTILE_GOOD)
 	DRAWBRIDGE_BIN=$(BIN) scripts/hostile.sh
 
+proxy: build-all ## nginx in front of live nodes: login, limits, balancing, failover, WebSocket, retries of reads alone
+	DRAWBRIDGE_BIN=$(BIN) scripts/proxy.sh
+
 devices: build-all ## AWS's device SDKs against the embedded broker and Mosquitto; the shadow service killed (DEVICE_KILLS)
 	DRAWBRIDGE_BIN=$(BIN) scripts/devices.sh
+
+device-load: build-all ## shadow updates under load beside Mosquitto's plain messages (DEVICES, LOAD_SECONDS, PACED)
+	PATH=$$PATH:/usr/sbin $(TARGET)/release/examples/device_load $(BIN) $(DEVICES) $(LOAD_SECONDS) $(PACED)
+
+device-load-sample:
+	@$(MAKE) device-load DEVICES=40 LOAD_SECONDS=1 PACED=50
 
 faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
 
