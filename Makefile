@@ -26,7 +26,7 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders hostile devices conformance conformance-sample bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients tools orders hostile devices conformance conformance-sample bench help
 .PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate
 
 help: ## shows the targets
@@ -53,7 +53,7 @@ setup-all:
 	@scripts/setup.sh all
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts clients orders hostile devices faults differential partitions ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts clients tools orders hostile devices faults differential partitions ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors
@@ -71,6 +71,9 @@ contracts: setup-all ## compiles the contracts again and compares with the check
 
 clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
 	DRAWBRIDGE_BIN=$(BIN) scripts/clients.sh
+
+tools: build-all ## Foundry, Hardhat and Truffle: their own suites against dev nodes
+	DRAWBRIDGE_BIN=$(BIN) scripts/tools.sh
 
 orders: build-all ## the order experiment: seller, buyer and device over JSON-RPC
 	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
