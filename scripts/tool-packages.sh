@@ -27,7 +27,7 @@ copy() { # copy FROM TO: the files of one directory in place of those there
   mkdir -p "$2"
   cp -p "$1"/* "$2"
 }
-cp -p "$suites"/*.mjs "$suites"/*.cjs "$tools"
+cp -p "$suites"/*.mjs "$suites"/*.cjs "$root/docs/clients.md" "$tools"
 for suite in foundry hardhat truffle; do
   mkdir -p "$tools/$suite"
   find "$suites/$suite" -maxdepth 1 -type f ! -name 'package*.json' -exec cp -p {} "$tools/$suite" \;
