@@ -31,7 +31,7 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench help
+.PHONY: run build build-all setup setup-all test lint doc unit contracts clients tools orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample help
 .PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate
 
 help: ## shows the targets
@@ -58,7 +58,7 @@ setup-all:
 	@scripts/setup.sh all
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts clients orders hostile proxy devices device-load-sample faults differential partitions ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
@@ -77,6 +77,9 @@ contracts: setup-all ## compiles the contracts again and compares with the check
 
 clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
 	DRAWBRIDGE_BIN=$(BIN) scripts/clients.sh
+
+tools: build-all ## Foundry, Hardhat and Truffle: their own suites against dev nodes
+	DRAWBRIDGE_BIN=$(BIN) scripts/tools.sh
 
 orders: build-all ## the order experiment: seller, buyer and device over JSON-RPC
 	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
@@ -128,6 +131,13 @@ partitions: build-all ## five nodes in network namespaces: partitions, loss, slo
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
 	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
 
+
+rpc-load: build-all ## reads of this node and of Anvil or DRAWBRIDGE_OTHER_NODE, over 1 and 32 connections (ARGS="--read-seconds 10")
+	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh $(ARGS)
+
+# Every answer is compared with what stands on the chain; the figures of so short a run say nothing.
+rpc-load-sample: build-all
+	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh --read-seconds 0.1 --read-blocks 3 --read-transfers 20
 
 bench: build-all ## all measurements; figures and commands stand in bench/README.md
 	scripts/bench.sh
