@@ -11,6 +11,7 @@ mod block_id;
 mod config;
 mod cursor;
 mod debug;
+mod desk;
 mod discover;
 mod dispatch;
 mod errors;

@@ -162,6 +162,9 @@ fn build_http(args: HttpArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> Http
         apis: apis(args.http_api, is_dev, "--http.api", warnings),
         cors_origins: listed(args.http_corsdomain, dev_origins(is_dev)),
         virtual_hosts: listed(args.http_vhosts, defaults.virtual_hosts),
+        desk: args.desk.unwrap_or(defaults.desk),
+        desk_registries: listed(args.desk_registry, defaults.desk_registries),
+        desk_operator: args.desk_operator,
     }
 }
 

@@ -145,6 +145,12 @@ pub struct HttpConfig {
     pub cors_origins: Vec<String>,
     /// Host names under which the node may be asked; `*` is any.
     pub virtual_hosts: Vec<String>,
+    /// Whether the desk, the browser application, is served there.
+    pub desk: bool,
+    /// The order registries that the desk works with.
+    pub desk_registries: Vec<Address>,
+    /// The bridge's account that the desk proposes to sellers.
+    pub desk_operator: Option<Address>,
 }
 
 impl Default for HttpConfig {
@@ -156,6 +162,9 @@ impl Default for HttpConfig {
             apis: default_apis(),
             cors_origins: Vec::new(),
             virtual_hosts: vec!["localhost".into()],
+            desk: true,
+            desk_registries: Vec::new(),
+            desk_operator: None,
         }
     }
 }

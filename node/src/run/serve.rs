@@ -401,6 +401,7 @@ fn rpc_config(config: &NodeConfig) -> RpcConfig {
             api: http.apis.clone(),
             cors: http.cors_origins.clone(),
             vhosts: http.virtual_hosts.clone(),
+            desk: http.desk,
         }),
         ws: ws.enabled.then(|| rpc::WsConfig {
             addr: ws.host.clone(),
@@ -434,6 +435,9 @@ fn announce(config: &NodeConfig, opened: &Opened, rpc: &RpcHandle) -> Result<(),
     );
     if let Some(addr) = rpc.http_addr {
         info!(url = %format!("http://{addr}"), "JSON-RPC over HTTP");
+        if config.http.desk {
+            info!(url = %format!("http://{addr}/desk/"), "the desk");
+        }
     }
     if let Some(addr) = rpc.ws_addr {
         info!(url = %format!("ws://{addr}"), "JSON-RPC over WebSocket");
@@ -447,6 +451,9 @@ fn announce(config: &NodeConfig, opened: &Opened, rpc: &RpcHandle) -> Result<(),
     let endpoints = [("HTTP", "http", rpc.http_addr), ("WebSocket", "ws", rpc.ws_addr)];
     for (name, scheme, addr) in endpoints.into_iter().filter_map(|(name, scheme, addr)| Some((name, scheme, addr?))) {
         text.push_str(&format!("{name:<17}{scheme}://{addr}\n"));
+    }
+    if let Some(addr) = rpc.http_addr.filter(|_| config.http.desk) {
+        text.push_str(&format!("{:<17}http://{addr}/desk/\n", "Desk"));
     }
     // Nobody may read standard output; the log has told where the node listens.
     let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
