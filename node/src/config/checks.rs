@@ -134,6 +134,7 @@ fn build_data(args: DataArgs, storage: StorageArgs, places: &Places, is_dev: boo
         dir: args.datadir.unwrap_or_else(|| fallback.clone()),
         temporary,
         history_blocks: NonZeroU64::new(history),
+        index: storage.index.or(is_dev.then_some(true)),
         cache_mib: storage.cache.unwrap_or(defaults.cache_mib),
         fsync: storage.fsync.unwrap_or_default(),
     })

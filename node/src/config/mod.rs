@@ -72,6 +72,8 @@ pub struct DataConfig {
     pub temporary: bool,
     /// How many blocks of state history are kept; none: all.
     pub history_blocks: Option<NonZeroU64>,
+    /// Whether there is an index of addresses and events; none: as the database has it.
+    pub index: Option<bool>,
     /// Memory for the database's caches, in MiB.
     pub cache_mib: u64,
     /// When commits reach the disk.
@@ -101,6 +103,7 @@ impl Default for DataConfig {
             dir: PathBuf::from(".drawbridge"),
             temporary: false,
             history_blocks: None,
+            index: None,
             cache_mib: 64,
             fsync: Fsync::Second,
         }

@@ -43,6 +43,10 @@ pub enum DbAction {
     Prune,
     /// Gives back the space of what was deleted.
     Compact,
+    /// Builds or completes the index of addresses and events.
+    BuildIndex,
+    /// Drops it.
+    DropIndex,
     /// Opens a database whose log lost what had been synced, and checks what is left.
     Recover,
 }
