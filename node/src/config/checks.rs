@@ -89,7 +89,7 @@ fn check_together(config: &NodeConfig) -> Result<(), Fatal> {
 
 /// Whoever reaches these namespaces steers the node.
 fn warn_of_exposed_apis(config: &NodeConfig, warnings: &mut Vec<Warning>) {
-    const STEERING: [&str; 4] = ["admin", "perm", "miner", "personal"];
+    const STEERING: [&str; 5] = ["admin", "perm", "miner", "personal", "device"];
     let is_local =
         |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     let (http, ws) = (&config.http, &config.ws);

@@ -21,13 +21,14 @@ pub use layers::{Loaded, Origin, load};
 pub use network::{MetricsConfig, NetworkConfig};
 
 /// The namespaces of JSON-RPC that this program serves.
-pub const APIS: [&str; 14] = [
+pub const APIS: [&str; 15] = [
     "eth",
     "net",
     "web3",
     "drawbridge",
     "txpool",
     "admin",
+    "device",
     "perm",
     "miner",
     "personal",

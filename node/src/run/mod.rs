@@ -3,6 +3,7 @@
 mod backup;
 mod blocks;
 mod database;
+mod device_desk;
 mod devices;
 mod ledger;
 mod network;

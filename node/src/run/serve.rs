@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
+use super::device_desk::NodeDevices;
 use super::ledger::{Opened, open, storage_error};
 use super::network::{self, NetworkSwitch};
 use super::now_seconds;
@@ -80,7 +81,13 @@ async fn serve_until_stopped(
     let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
     let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
-    let meeting = Meeting::start(config, opened)?;
+    let mut meeting = Meeting::start(config, opened)?;
+    let devices = NodeDevices::new();
+    if config.mqtt.enabled {
+        meeting.operation.devices = devices.clone();
+    }
+    let (registries, operator) = (config.http.desk_registries.clone(), config.http.desk_operator);
+    meeting.operation.desk = rpc::DeskFacts { registries, operator };
     let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
     let rpc = start_rpc(config, opened, keystore, miner, meeting.operation.clone()).await?;
     announce(config, opened, &rpc)?;
@@ -91,6 +98,7 @@ async fn serve_until_stopped(
             return Err(fatal);
         }
     };
+    broker.iter().for_each(|broker| devices.open(broker));
     let mut network = meeting.network;
     let mut sync = tokio::time::interval(SYNC_EVERY);
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
@@ -125,6 +133,7 @@ async fn serve_until_stopped(
     info!("stopping");
     meeting.is_stopping.store(true, Ordering::Relaxed);
     rpc.stop().await;
+    devices.close();
     if let Some(broker) = broker {
         broker.stop().await;
     }
