@@ -2,12 +2,13 @@
 # Builds the desk, the browser application in desk/, into desk/dist, from where the node embeds it. Does nothing where that is up to date.
 #
 #   scripts/desk.sh          # installs the pinned packages where they are missing, and builds
-#   scripts/desk.sh check    # also checks the types and runs the unit tests
+#   scripts/desk.sh test     # also checks the types and runs the unit tests
 #
 # Without Node.js 20.19 or newer it says so and ends well: the node is then built without the desk, and serves a page that says how to add it.
-# DESK_REQUIRED=1 makes that an error.
+# DESK_REQUIRED=1 makes that an error; the tests demand it by themselves.
 set -euo pipefail
 
+[ "${1:-}" != test ] || DESK_REQUIRED=1
 root=$(cd "$(dirname "$0")/.." && pwd)
 desk=$root/desk
 # Two builds at a time would write the same files.
@@ -19,6 +20,7 @@ without() {
   [ -z "${DESK_REQUIRED:-}" ] || exit 1
   exit 0
 }
+if [ -x "$root/scripts/node-path.sh" ] && found=$("$root/scripts/node-path.sh" 2>/dev/null); then PATH=$found:$PATH; fi
 command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || without "no Node.js or no npm here"
 node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
   without "Node.js $(node --version) is too old"
@@ -44,6 +46,6 @@ if [ "$(cat "$desk/dist/.built-from" 2>/dev/null || true)" != "$inputs" ] || [ !
   echo "$inputs" >"$desk/dist/.built-from"
 fi
 
-if [ "${1:-}" = check ]; then
+if [ "${1:-}" = test ]; then
   (cd "$desk" && node_modules/.bin/tsc --noEmit && node_modules/.bin/vitest run --reporter=dot)
 fi

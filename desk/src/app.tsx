@@ -13,12 +13,20 @@ type Load = () => Promise<{ default: PageComponent }>;
 
 const pages: Record<string, Load> = {
   "": () => import("./pages/dashboard"),
+  sell: () => import("./pages/sell"),
+  buy: () => import("./pages/buy"),
+  collect: () => import("./pages/collect"),
+  signing: () => import("./pages/signing"),
   blocks: () => import("./pages/blocks"),
   block: () => import("./pages/block"),
   tx: () => import("./pages/transaction"),
 };
 
-const navigation: [string, [string, string][]][] = [["Chain", [["", "Overview"], ["blocks", "Blocks"]]]];
+const navigation: [string, [string, string][]][] = [
+  ["Orders", [["sell", "Sell"], ["buy", "Buy"], ["collect", "Collect"]]],
+  ["Chain", [["", "Overview"], ["blocks", "Blocks"]]],
+  ["You", [["signing", "Signing"]]],
+];
 
 // Which entry of the navigation a page belongs to.
 const home: Record<string, string> = { block: "blocks", tx: "blocks", account: "contracts", device: "devices" };
