@@ -20,11 +20,19 @@ const pages: Record<string, Load> = {
   blocks: () => import("./pages/blocks"),
   block: () => import("./pages/block"),
   tx: () => import("./pages/transaction"),
+  account: () => import("./pages/account"),
+  contracts: () => import("./pages/contracts"),
+  pool: () => import("./pages/pool"),
+  forks: () => import("./pages/forks"),
+  cluster: () => import("./pages/cluster"),
+  devices: () => import("./pages/devices"),
+  device: () => import("./pages/device"),
 };
 
 const navigation: [string, [string, string][]][] = [
   ["Orders", [["sell", "Sell"], ["buy", "Buy"], ["collect", "Collect"]]],
-  ["Chain", [["", "Overview"], ["blocks", "Blocks"]]],
+  ["Chain", [["", "Overview"], ["blocks", "Blocks"], ["contracts", "Contracts"], ["pool", "Pool"], ["forks", "Forks"]]],
+  ["Operation", [["cluster", "Cluster"], ["devices", "Devices"]]],
   ["You", [["signing", "Signing"]]],
 ];
 

@@ -71,7 +71,7 @@ export function age(timestamp: number, now: number): string {
   return seconds < 1 ? "just now" : `${span(Math.floor(seconds))} ago`;
 }
 
-export const instant = (timestamp: number): string => new Date(timestamp * 1000).toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
+export const instant = (timestamp: number): string => !(Math.abs(timestamp) <= 8.64e12) ? "an unknown time" : new Date(timestamp * 1000).toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
 
 export const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 && share > 0 ? 1 : 0)} %`;
 

@@ -4,12 +4,16 @@ import type { ComponentChildren } from "preact";
 import { decodeInput, decodeLog, textOf, type Decoded, type Value } from "../chain/abi";
 import { count } from "../lib/units";
 import type { Hex, LogJson } from "../rpc/types";
-import { Account, Copy } from "./parts";
+import { Account, Copy, Ether } from "./parts";
 
-export function Shown({ type, value }: { type: string; value: unknown }): ComponentChildren {
+// Contracts here name an amount in wei so.
+const amount = /wei$/i;
+
+export function Shown({ type, value, name = "" }: { type: string; value: unknown; name?: string }): ComponentChildren {
+  if (typeof value === "bigint" && amount.test(name)) return <Ether wei={value} />;
   if (type === "address" && typeof value === "string") return <Account at={value} whole />;
   if (typeof value === "bigint") return <span class="number" title={value.toString()}>{count(value)}</span>;
-  if (typeof value === "number") return <span class="number">{count(value)}</span>;
+  if (typeof value === "number") return <span class="number">{value < 10_000 ? value : count(value)}</span>;
   return <code>{textOf(value)}</code>;
 }
 
@@ -21,7 +25,7 @@ export const Values = ({ values }: { values: Value[] }) => (
           {name} <span class="muted">({type})</span>
         </dt>
         <dd>
-          <Shown type={type} value={value} />
+          <Shown type={type} value={value} name={name} />
         </dd>
       </div>
     ))}

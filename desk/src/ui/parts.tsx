@@ -116,6 +116,8 @@ export const Gas = ({ used, of }: { used: bigint; of?: bigint }) => (
 );
 
 export function Age({ at }: { at: number }) {
+  // Beyond what a date can hold.
+  if (!Number.isFinite(at) || Math.abs(at) > 8.64e12) return <span class="muted">at an unknown time</span>;
   return (
     <time class="number" dateTime={new Date(at * 1000).toISOString()} title={instant(at)}>
       {age(at, now.value)}
@@ -124,9 +126,9 @@ export function Age({ at }: { at: number }) {
 }
 
 export const Moment = ({ at }: { at: number }) => (
-  <time class="number" dateTime={new Date(at * 1000).toISOString()}>
+  <span class="number">
     {instant(at)} (<Age at={at} />)
-  </time>
+  </span>
 );
 
 export const Account = ({ at, whole, name }: { at: string; whole?: boolean; name?: string }) => (
