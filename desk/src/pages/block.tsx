@@ -26,10 +26,13 @@ async function find(id: string): Promise<Found> {
 export default function Block({ parts }: { parts: string[] }) {
   const id = parts[0] ?? "latest";
   const found = useLoad(() => find(id), [id], "live");
+  if (found.data) return <Known {...found.data} />;
   return (
-    <Show of={found} what="the block">
-      {(data) => <Known {...data} />}
-    </Show>
+    <Page title={`Block ${id.slice(0, 12)}`}>
+      <Show of={found} what="the block">
+        {() => null}
+      </Show>
+    </Page>
   );
 }
 

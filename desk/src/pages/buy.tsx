@@ -186,7 +186,7 @@ const deviceName = /^[a-zA-Z0-9:_-]{1,64}$/;
 
 function Make({ order, made }: { order: Order; made(code: Kept): void }) {
   const [device, setDevice] = useState(kept<string>("device") ?? "");
-  const [minutes, setMinutes] = useState("60");
+  const [minutes, setMinutes] = useState("9");
   const task = useTask();
   const devices = useLoad(() => call<{ items: { name: string; role: string }[] }>("device_list").then(({ items }) => items.filter(({ role }) => role === "device").map(({ name }) => name), () => [] as string[]), []);
   const make = () =>
@@ -204,7 +204,7 @@ function Make({ order, made }: { order: Order; made(code: Kept): void }) {
       <div class="form">
         <div class="pair">
           <Field label="Device" hint="Its name stands at the gate" value={device} list="devices" onInput={(event) => setDevice(event.currentTarget.value)} autocomplete="off" />
-          <Choice label="Good for" value={minutes} onChange={setMinutes} hint="Then you can make another" options={[["10", "10 minutes"], ["60", "1 hour"], ["1440", "1 day"], ["10080", "1 week"]]} />
+          <Choice label="Good for" value={minutes} onChange={setMinutes} hint="Then you can make another. Devices refuse codes that count for longer than they allow, usually 10 minutes." options={[["3", "3 minutes"], ["9", "9 minutes"], ["60", "1 hour"], ["1440", "1 day"]]} />
         </div>
         <datalist id="devices">
           {devices.data?.map((name) => (

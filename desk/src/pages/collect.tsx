@@ -69,6 +69,7 @@ function Gate({ given }: { given: string | null }) {
   const [camera, setCamera] = useState(false);
   const [scanned, setScanned] = useState<Scanned | null>(given ? { text: given, at: Date.now() / 1000 } : null);
   const [gate, setGate] = useState(kept<string>("gate") ?? "");
+  const [block, setBlock] = useState(kept<string>("block") ?? "safe");
   const picture = useTask();
   const devices = useLoad(() => call<{ items: { name: string; role: string }[] }>("device_list").then(({ items }) => items.filter(({ role }) => role === "device").map(({ name }) => name)), []);
   const take = (text: string) => {
@@ -130,14 +131,15 @@ function Gate({ given }: { given: string | null }) {
               hint="Codes for another device are refused here."
             />
           )}
+          <Choice label="The block that counts" value={block} onChange={(name) => (setBlock(name), keep("block", name))} options={blocks} hint="Sales in later blocks are waited for. The device has a setting of its own (--settled)." />
         </Card>
-        {scanned ? <Checked key={scanned.at} scanned={scanned} gate={gate} /> : <Card title="Lock"><Lock open={false} text="Closed. No code was scanned." /></Card>}
+        {scanned ? <Checked key={`${scanned.at}${gate}${block}`} scanned={scanned} gate={gate} block={block} /> : <Card title="Lock"><Lock open={false} text="Closed. No code was scanned." /></Card>}
       </div>
     </Page>
   );
 }
 
-function Checked({ scanned, gate }: { scanned: Scanned; gate: string }) {
+function Checked({ scanned, gate, block }: { scanned: Scanned; gate: string; block: string }) {
   let code: Code;
   try {
     code = read(scanned.text);
@@ -149,7 +151,7 @@ function Checked({ scanned, gate }: { scanned: Scanned; gate: string }) {
       </Card>
     );
   }
-  return <Verified code={code} scanned={scanned} gate={gate} />;
+  return <Verified code={code} scanned={scanned} gate={gate} block={block} />;
 }
 
 interface Check {
@@ -158,8 +160,11 @@ interface Check {
   problem: string;
 }
 
-// What the device will ask too; `safe` is the block that cannot be undone any more.
-async function verify(code: Code, gate: string): Promise<Check[]> {
+// Which block counts at this gate; the device has a setting of its own.
+const blocks: [string, string][] = [["safe", "safe: deep enough for most"], ["finalized", "finalized: can never be undone"], ["latest", "latest: for one node that mines alone"]];
+
+// What the device will ask too, at a block that counts.
+async function verify(code: Code, gate: string, block: string): Promise<Check[]> {
   const id = chainId.value ?? Number(await call<Hex>("eth_chainId"));
   const { contract, buyer } = code.form === "safe" ? code.release : code;
   const checks: Check[] = looks(code, id, Math.floor(Date.now() / 1000));
@@ -169,8 +174,8 @@ async function verify(code: Code, gate: string): Promise<Check[]> {
   }
   const registry = await registryAddress();
   const [known, owns, order] = await Promise.all([
-    registry ? isOrder(registry, contract, "safe").catch(() => false) : null,
-    readContract<boolean>(sale.abi, contract, "verifyOwnership", [buyer], "safe").catch((error: unknown) => {
+    registry ? isOrder(registry, contract, block).catch(() => false) : null,
+    readContract<boolean>(sale.abi, contract, "verifyOwnership", [buyer], block).catch((error: unknown) => {
       if ((error as { code?: number }).code === 0) throw error;
       return false;
     }),
@@ -204,11 +209,14 @@ async function handOver(code: Code & { form: "safe" }, text: string): Promise<vo
   await call("device_updateShadow", device, "lock", { state: { desired } });
 }
 
-function Verified({ code, scanned, gate }: { code: Code; scanned: Scanned; gate: string }) {
+function Verified({ code, scanned, gate, block }: { code: Code; scanned: Scanned; gate: string; block: string }) {
   const { contract } = code.form === "safe" ? code.release : code;
   const device = code.form === "safe" ? code.release.device : null;
   const job = code.form === "safe" ? jobOf(code.release) : null;
-  const checks = useLoad(() => verify(code, gate), [scanned.text, gate]);
+  // Asked again with each block until all is well; what held when the code was handed over stays on the page.
+  const asked = useLoad(() => verify(code, gate, block), [scanned.text, gate, block], "live");
+  const [passed, setPassed] = useState<Check[]>();
+  const checks = passed ? { ...asked, data: passed, error: undefined } : asked;
   const shadow = useShadow(device, "lock");
   const [handed, setHanded] = useState<Handed | null>(null);
   const fine = checks.data?.every((check) => check.fine) ?? false;
@@ -228,6 +236,7 @@ function Verified({ code, scanned, gate }: { code: Code; scanned: Scanned; gate:
 
   useEffect(() => {
     if (!fine || code.form !== "safe") return;
+    setPassed(checks.data);
     setHanded({ state: "asked" });
     handOver(code, scanned.text).catch((thrown: unknown) => setHanded({ state: "refused", reason: asError(thrown).message }));
   }, [fine]);

@@ -112,7 +112,7 @@ function RowShown({ row, y, x }: { row: Row; y: number; x(lane: number): number 
         {count(row.number)}
       </text>
       {row.places.map(({ block, lane }) => (
-        <a key={block.hash} href={to(`block/${block.hash}`)} aria-label={`${block.canonical ? "Block" : "Lost block"} ${block.number}, ${block.hash}`}>
+        <a key={block.hash} href={to(`block/${block.hash}`)} aria-label={`${block.canonical ? "Block" : "Lost block"} ${block.number}, ${block.hash.slice(0, 12)}…`}>
           <circle cx={x(lane)} cy={y} r={6} fill={block.canonical ? "var(--good)" : "var(--bad)"} />
           <text x={x(lane) + 12} y={y + 4} text-decoration="underline">
             {block.hash.slice(0, 12)}…

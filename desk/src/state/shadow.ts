@@ -25,6 +25,11 @@ export interface Followed {
 
 const keptMax = 200;
 
+// A version as the node tells it; that of a deleted shadow has no state.
+type Told = Omit<Change, "state" | "deleted" | "name" | "shadow"> & { state: Change["state"] | null; deleted?: boolean };
+
+const changeOf = (told: Told, name: string, shadow: string | null): Change => ({ name, shadow, version: told.version, timestamp: told.timestamp, state: told.state ?? {}, deleted: told.deleted ?? told.state === null });
+
 // Lays a change among the others: newest first, each version once.
 export function withChange(changes: Change[], change: Change): Change[] {
   const others = changes.filter(({ version }) => version !== change.version);
@@ -38,17 +43,17 @@ export function useShadow(name: string | null, shadow: string | null): Followed 
     if (name === null) return setFollowed({ changes: [], loading: false });
     let gone = false;
     const read = () =>
-      call<{ items: Omit<Change, "name" | "shadow">[] }>("device_history", name, shadow, { limit: 100 }).then(
-        ({ items }) => !gone && setFollowed(({ changes }) => ({ changes: items.map((item) => ({ ...item, name, shadow })).reduce(withChange, changes), loading: false })),
+      call<{ items: Told[] }>("device_history", name, shadow, { limit: 100 }).then(
+        ({ items }) => !gone && setFollowed(({ changes }) => ({ changes: items.map((item) => changeOf(item, name, shadow)).reduce(withChange, changes), loading: false })),
         (thrown: unknown) => !gone && setFollowed(({ changes }) => ({ changes, loading: false, error: asError(thrown) })),
       );
     setFollowed(({ changes }) => ({ changes: changes.filter((change) => change.name === name && change.shadow === shadow), loading: true }));
     void read();
-    const stop = subscribe<Change>({
+    const stop = subscribe<Told>({
       method: "device_subscribe",
       kind: "shadow",
       option: { name, shadow },
-      item: (change) => setFollowed(({ changes }) => ({ changes: withChange(changes, change), loading: false })),
+      item: (told) => setFollowed(({ changes }) => ({ changes: withChange(changes, changeOf(told, name, shadow)), loading: false })),
     });
     return () => {
       gone = true;
