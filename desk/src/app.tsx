@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { go, place, to } from "./lib/router";
 import { read } from "./lib/search";
 import { count } from "./lib/units";
-import { call, chainId, clientVersion, connection, head } from "./state/node";
+import { call, chainId, clientVersion, connection, head, keyWanted, showKey } from "./state/node";
 import { chooseTheme, theme, type Theme } from "./state/theme";
 import { Lazy, type PageComponent } from "./ui/lazy";
 import { Age, Page } from "./ui/parts";
@@ -94,6 +94,7 @@ export function App() {
           </p>
         </nav>
         <main ref={main} tabIndex={-1} aria-live="off">
+          {keyWanted.value && <KeyForm />}
           {load ? (
             <Lazy key={name} load={load} parts={parts.slice(1)} query={query} />
           ) : (
@@ -106,6 +107,25 @@ export function App() {
         </main>
       </div>
     </>
+  );
+}
+
+// A node with keys (--rpc.keys) answers nobody without one.
+function KeyForm() {
+  const give = (event: SubmitEvent) => {
+    event.preventDefault();
+    showKey(String(new FormData(event.currentTarget as HTMLFormElement).get("key") ?? ""));
+  };
+  return (
+    <form class="notice warn form" onSubmit={give}>
+      <label for="key">
+        <strong>This node asks for an API key.</strong> Your operator gives you one; it is kept until this window is closed.
+      </label>
+      <div class="with-unit">
+        <input id="key" name="key" type="password" autocomplete="off" />
+        <button type="submit">Show it</button>
+      </div>
+    </form>
   );
 }
 

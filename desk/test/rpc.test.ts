@@ -50,6 +50,17 @@ describe("calls over HTTP", () => {
     await expect(closed.call("x")).rejects.toMatchObject({ code: 401 });
     expect(heard).toEqual([false, true]);
   });
+
+  it("show the key that the person gave", async () => {
+    const keys: unknown[] = [];
+    const fetcher = ((_url: unknown, init: RequestInit) => (keys.push(new Headers(init.headers).get("x-api-key")), answering(() => ({ result: 1 }))("", init))) as typeof fetch;
+    let key = "";
+    const caller = new HttpCaller("/", undefined, fetcher, () => key);
+    await caller.call("x");
+    key = "secret";
+    await caller.call("x");
+    expect(keys).toEqual([null, "secret"]);
+  });
 });
 
 describe("errors", () => {
@@ -105,7 +116,7 @@ describe("a feed", () => {
     const states: FeedState[] = [];
     const items: unknown[] = [];
     const begun: boolean[] = [];
-    const feed = new Feed("ws://x", (state) => states.push(state), () => {
+    const feed = new Feed(() => "ws://x", (state) => states.push(state), () => {
       const socket = new Socket();
       sockets.push(socket);
       return socket as unknown as WebSocket;

@@ -1,14 +1,14 @@
 // The overview: how the chain does at this moment.
 
 import type { ComponentChildren } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { useLoad } from "../lib/load";
 import { to } from "../lib/router";
 import { count, metric, number, percent, span } from "../lib/units";
 import type { Hex } from "../rpc/types";
 import { call, head, methods, recent, reorganisations, type Block } from "../state/node";
 import { Chart, type Series } from "../ui/chart";
-import { Account, Age, BlockLink, Card, Gas, Notice, Page, Table } from "../ui/parts";
+import { Account, Age, BlockLink, Card, Choice, Gas, Notice, Page, Problem, Table } from "../ui/parts";
 
 interface Status {
   pool?: { pending: Hex; queued: Hex };
@@ -78,7 +78,36 @@ export function seriesOf(newestFirst: Block[]): Series[] {
   ];
 }
 
+interface Columns {
+  number: number[];
+  blockTimeMs: (number | null)[];
+  difficulty: Hex[];
+  hashRate: (Hex | number | null)[];
+  gasPerSecond: (number | null)[];
+}
+
+// Charts over more blocks than the page holds, from the node.
+async function longSeries(blocks: number): Promise<Series[]> {
+  const { columns } = await call<{ columns: Columns }>("drawbridge_series", { blocks, points: 256 });
+  const points = (values: (Hex | number | null)[], scale = 1) =>
+    columns.number.flatMap((at, index): [number, number][] => {
+      const value = values[index];
+      return value === null || value === undefined ? [] : [[number(at), number(value) / scale]];
+    });
+  const [time, difficulty, rate, gas] = seriesOf([]);
+  if (!time || !difficulty || !rate || !gas) return [];
+  return [
+    { ...time, title: "Block time", points: points(columns.blockTimeMs, 1000) },
+    { ...difficulty, points: points(columns.difficulty) },
+    { ...rate, points: points(columns.hashRate) },
+    { ...gas, points: points(columns.gasPerSecond) },
+  ];
+}
+
 export default function Dashboard() {
+  const [range, setRange] = useState("recent");
+  const offered = useLoad(() => methods().then((names) => names.has("drawbridge_series")), []);
+  const long = useLoad(() => (range === "recent" ? Promise.resolve(null) : longSeries(Number(range))), [range], "live");
   const status = useLoad(readStatus, [], "live");
   const block = head.value;
   const blocks = recent.value;
@@ -112,8 +141,14 @@ export default function Dashboard() {
         <Figure name="Peers" value={data.peers ? <a href={to("cluster")}>{count(number(data.peers))} peers</a> : "–"} note={data.finalized ? `final up to block ${count(number(data.finalized))}` : ""} />
         <Figure name="Reorganisations" value={<a href={to("forks")}>{count(reorgs.length)}</a>} note={reorgs[0] ? <>last {count(reorgs[0].depth)} deep, <Age at={reorgs[0].heard / 1000} /></> : "since this page was opened"} />
       </dl>
+      {offered.data && (
+        <div class="form">
+          <Choice label="Charts over" value={range} onChange={setRange} options={[["recent", "the newest blocks"], ["1024", "1,024 blocks"], ["4096", "4,096 blocks"]]} />
+        </div>
+      )}
+      {long.error && <Problem error={long.error} retry={long.reload} />}
       <div class="columns">
-        {series.map((each) => (
+        {(long.data ?? series).map((each) => (
           <Card key={each.title}>
             <Chart {...each} />
           </Card>

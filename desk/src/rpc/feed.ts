@@ -50,7 +50,7 @@ export class Feed {
   private started = false;
 
   constructor(
-    private readonly url: string,
+    private readonly url: () => string,
     private readonly changed: (state: FeedState) => void,
     private readonly make: SocketMaker = (at) => new WebSocket(at),
   ) {}
@@ -92,7 +92,7 @@ export class Feed {
     this.changed("connecting");
     let socket: WebSocket;
     try {
-      socket = this.make(this.url);
+      socket = this.make(this.url());
     } catch {
       return this.again();
     }

@@ -25,11 +25,12 @@ export class HttpCaller implements Caller {
   private queue: Waiting[] = [];
   private nextId = 1;
 
-  // `heard` is told after each exchange whether the node answered.
+  // `heard` is told after each exchange whether the node answered, and with which HTTP status; `key` names the person to a node that asks.
   constructor(
     private readonly url: string,
-    private readonly heard: (answered: boolean) => void = () => {},
+    private readonly heard: (answered: boolean, status: number) => void = () => {},
     private readonly fetcher: typeof fetch = (...args) => fetch(...args),
+    private readonly key: () => string = () => "",
   ) {}
 
   call<T>(method: string, ...params: unknown[]): Promise<T> {
@@ -56,22 +57,22 @@ export class HttpCaller implements Caller {
     try {
       const response = await this.fetcher(this.url, {
         method: "POST",
-        headers: { "content-type": "application/json" },
+        headers: { "content-type": "application/json", ...(this.key() ? { "x-api-key": this.key() } : {}) },
         body: JSON.stringify(requests.length === 1 ? requests[0] : requests),
         signal: AbortSignal.timeout(timeoutMs),
       });
       const text = await response.text();
       const parsed = parse(text);
       if (parsed === null) {
-        this.heard(response.status < 500);
+        this.heard(response.status < 500, response.status);
         return fail(response.status >= 500 ? 0 : response.status, `the node answered with HTTP status ${response.status}: ${text.slice(0, 200)}`);
       }
-      this.heard(true);
+      this.heard(true, response.status);
       const answers = new Map(parsed.map((answer) => [answer.id, answer]));
       const refusal = parsed.find(({ id, error }) => error && (id === null || id === undefined));
       batch.forEach(({ settle }, index) => settle(answers.get(first + index) ?? refusal ?? { error: { code: -32603, message: "the node's answer lacks this call" } }));
     } catch (error) {
-      this.heard(false);
+      this.heard(false, 0);
       const late = error instanceof DOMException && error.name === "TimeoutError";
       fail(0, late ? `the node did not answer within ${timeoutMs / 1000} s` : "the node cannot be reached");
     }

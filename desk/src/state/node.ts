@@ -42,14 +42,46 @@ const root = typeof location === "undefined" ? "http://127.0.0.1:8545/" : new UR
 export const feedState = signal<FeedState>("connecting");
 const answers = signal(true);
 
-export const caller = new HttpCaller(root, (answered) => {
-  answers.value = answered;
-});
+// Whether the node asks for an API key, and the one that the person gave; it stays until the browser's window is closed.
+export const keyWanted = signal(false);
+let key = session("key");
+
+export const caller = new HttpCaller(
+  root,
+  (answered, status) => {
+    answers.value = answered;
+    keyWanted.value = status === 401;
+  },
+  undefined,
+  () => key,
+);
+
+export function showKey(given: string): void {
+  key = given.trim();
+  try {
+    sessionStorage.setItem("drawbridge.key", key);
+  } catch {
+    // Then it is asked for again after the page is loaded anew.
+  }
+  location.reload();
+}
+
+function session(name: string): string {
+  try {
+    return sessionStorage.getItem(`drawbridge.${name}`) ?? "";
+  } catch {
+    return "";
+  }
+}
+
 export const call = <T>(method: string, ...params: unknown[]): Promise<T> => caller.call<T>(method, ...params);
 
-export const feed = new Feed(new URL("/ws", root).href.replace(/^http/, "ws"), (state) => {
-  feedState.value = state;
-});
+export const feed = new Feed(
+  () => new URL(key ? `/${encodeURIComponent(key)}` : "/ws", root).href.replace(/^http/, "ws"),
+  (state) => {
+    feedState.value = state;
+  },
+);
 export const subscribe = <T>(subscription: Subscription<T>): (() => void) => feed.subscribe(subscription);
 
 // What the person at the desk must know of the connection.
