@@ -36,6 +36,8 @@ pub(crate) struct Api {
     pub(crate) services: Services,
     pub(crate) limits: RpcLimits,
     pub(crate) allow_unprotected_txs: bool,
+    /// Whether this is a dev chain.
+    pub(crate) is_dev: bool,
     /// Whether accounts may be unlocked over RPC.
     pub(crate) allow_unlock: bool,
     /// The least tip in wei that the pool takes.
@@ -59,6 +61,7 @@ impl Api {
             limits: config.limits.clone(),
             allow_unprotected_txs: config.allow_unprotected_txs,
             allow_unlock: config.allow_insecure_unlock || (config.http.is_none() && config.ws.is_none()),
+            is_dev: config.dev,
             price_limit_wei: Mutex::new(config.price_limit_wei),
             suggested_tip: Mutex::new(None),
             filters: Filters::new(config.limits.filters, config.limits.filter_timeout),

@@ -26,6 +26,7 @@ use tower::Service as _;
 use tower::layer::util::Identity;
 
 use crate::config::RpcLimits;
+use crate::desk::Desk;
 use crate::dispatch::{CannotPush, Dispatcher, Door, DoorLayer};
 use crate::filters::IdSource;
 use crate::gate::{Gate, Key};
@@ -52,12 +53,12 @@ pub(crate) struct Listener {
 struct Sides {
     gate: Option<Gate>,
     http: Option<HttpSide>,
-    ws: Option<WsSide>,
+    ws: Option<Arc<WsSide>>,
 }
 
 impl Listener {
     /// Serves HTTP, WebSocket or both, to at most `connections` at a time, and through `gate` where there is one.
-    pub(crate) fn new(http: Option<HttpSide>, ws: Option<WsSide>, connections: usize, gate: Option<Gate>) -> Self {
+    pub(crate) fn new(http: Option<HttpSide>, ws: Option<Arc<WsSide>>, connections: usize, gate: Option<Gate>) -> Self {
         Self { sides: Arc::new(Sides { gate, http, ws }), connections: Arc::new(Semaphore::new(connections)) }
     }
 
@@ -149,6 +150,7 @@ pub(crate) struct HttpSide {
     vhosts: Names,
     body_bytes: u32,
     batch_items: usize,
+    desk: Option<Desk>,
 }
 
 impl HttpSide {
@@ -159,6 +161,7 @@ impl HttpSide {
         cors: Vec<String>,
         vhosts: Vec<String>,
         limits: &RpcLimits,
+        desk: Option<Desk>,
     ) -> Self {
         Self {
             door: Door { dispatcher, session, subscribing: CannotPush },
@@ -166,12 +169,16 @@ impl HttpSide {
             vhosts: Names::new(vhosts),
             body_bytes: limits.body_bytes,
             batch_items: limits.batch_items,
+            desk,
         }
     }
 
     async fn answer(&self, request: Request<Incoming>, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
+        }
+        if let Some(response) = self.desk.as_ref().and_then(|desk| desk.answer(&request)) {
+            return response;
         }
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = match *request.method() {
@@ -180,7 +187,8 @@ impl HttpSide {
             Method::GET if request.uri().path() != "/" => self.answer_health(&request),
             // Health checks of load balancers ask nothing.
             Method::GET if request.uri().query().is_none() && request.body().is_end_stream() => {
-                Response::new(HttpBody::empty())
+                let welcome = self.desk.as_ref().and_then(|_| Desk::welcome(request.headers()));
+                welcome.unwrap_or_else(|| Response::new(HttpBody::empty()))
             }
             _ => plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
         };
@@ -257,6 +265,8 @@ pub(crate) struct WsSide {
     methods: Methods,
     origins: Names,
     vhosts: Names,
+    /// Whether this node serves pages itself, which may connect to where they come from.
+    has_pages: bool,
 }
 
 impl WsSide {
@@ -282,14 +292,24 @@ impl WsSide {
             .build();
         let service = Server::builder().set_config(config).to_service_builder();
         let layer = DoorLayer { dispatcher, session };
-        Self { service, layer, methods, origins: Names::new(origins), vhosts: Names::new(vhosts) }
+        Self { service, layer, methods, origins: Names::new(origins), vhosts: Names::new(vhosts), has_pages: false }
+    }
+
+    /// Lets the pages that this node serves itself connect.
+    pub(crate) fn for_own_pages(self, has_pages: bool) -> Self {
+        Self { has_pages, ..self }
+    }
+
+    /// The host was checked before, so that a page that comes from it is ours.
+    fn allows_origin(&self, headers: &HeaderMap) -> bool {
+        (self.has_pages && is_same_origin(headers)) || origin_is_allowed(headers, &self.origins)
     }
 
     async fn answer(&self, request: Request<Incoming>, stop: StopHandle, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
-        if !origin_is_allowed(request.headers(), &self.origins) {
+        if !self.allows_origin(request.headers()) {
             return plain(StatusCode::FORBIDDEN, "origin not allowed\n");
         }
         let layer = DoorLayer { session: self.layer.session.with_key(key), ..self.layer.clone() };
@@ -303,6 +323,13 @@ impl WsSide {
             }
         }
     }
+}
+
+/// Tells whether a page asks the very host and port that it came from. Behind a proxy that rewrites the host it does not look so.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    origin.is_some_and(|origin| text(header::HOST).is_some_and(|host| host.eq_ignore_ascii_case(origin)))
 }
 
 /// Programs send no origin; pages must come from a listed one, or, where none is listed, from this machine.
@@ -425,5 +452,18 @@ mod tests {
             assert_eq!(allowed(origin, origins), expected, "{origin} {origins:?}");
         }
         assert!(origin_is_allowed(&HeaderMap::new(), &Names::new(vec![])));
+    }
+
+    #[test]
+    fn a_page_of_this_node_is_known_by_host_and_port() {
+        let same = |origin: &str, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            headers.insert(header::HOST, host.parse().unwrap());
+            is_same_origin(&headers)
+        };
+        assert!(same("http://10.0.0.7:8545", "10.0.0.7:8545") && same("https://Node.example", "node.example"));
+        assert!(!same("http://10.0.0.7:8546", "10.0.0.7:8545") && !same("https://evil.example", "10.0.0.7:8545"));
+        assert!(!same("null", "null") && !is_same_origin(&HeaderMap::new()));
     }
 }

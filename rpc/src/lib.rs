@@ -10,7 +10,11 @@ mod backup;
 mod block_id;
 mod config;
 mod cursor;
+mod dashboard;
 mod debug;
+mod desk;
+mod device;
+mod devices;
 mod discover;
 mod dispatch;
 mod errors;
@@ -21,6 +25,7 @@ mod filters;
 mod gate;
 pub mod health;
 mod http;
+mod index;
 mod ipc;
 mod message;
 mod methods;
@@ -30,6 +35,7 @@ mod objects;
 mod operation;
 mod ots;
 mod ownership;
+mod page;
 mod params;
 mod perm;
 mod personal;
@@ -43,10 +49,13 @@ mod trace;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use devices::{
+    CertificateView, DeviceError, DeviceEvent, DeviceView, Devices, NoDevices, ShadowAsk, ShadowPlace, ShadowView,
+};
 pub use gate::{Gate, GateError};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
 pub use operation::{
-    Alone, ChainFiles, Criterion, Health, NetworkControl, NetworkStatus, NodeIdentity, Operation, PeerChain,
+    Alone, ChainFiles, Criterion, DeskFacts, Health, NetworkControl, NetworkStatus, NodeIdentity, Operation, PeerChain,
     PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
 };
 pub use revert::reason as revert_reason;

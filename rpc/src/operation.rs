@@ -8,6 +8,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, U256};
 use tokio::sync::broadcast;
 
+use crate::devices::{Devices, NoDevices};
+
 /// Holds what the methods of operators work on.
 #[derive(Clone)]
 pub struct Operation {
@@ -19,13 +21,33 @@ pub struct Operation {
     pub files: Arc<dyn ChainFiles>,
     /// The node's health.
     pub health: Arc<dyn Health>,
+    /// The devices.
+    pub devices: Arc<dyn Devices>,
+    /// What the desk is told to work with.
+    pub desk: DeskFacts,
+}
+
+/// Holds what an operator tells the desk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeskFacts {
+    /// The registries whose orders it shows and adds to.
+    pub registries: Vec<Address>,
+    /// The bridge's account, which sellers name as their order's operator.
+    pub operator: Option<Address>,
 }
 
 impl Operation {
     /// Returns the operation of a node that runs alone in a data directory.
     pub fn alone(datadir: PathBuf) -> Self {
         let alone = Arc::new(Alone { datadir });
-        Self { network: alone.clone(), permissions: alone.clone(), files: alone.clone(), health: alone }
+        Self {
+            network: alone.clone(),
+            permissions: alone.clone(),
+            files: alone.clone(),
+            health: alone,
+            devices: Arc::new(NoDevices),
+            desk: DeskFacts::default(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::api::Api;
 use crate::config::{HttpConfig, RpcConfig, WsConfig};
+use crate::desk::Desk;
 use crate::dispatch::Dispatcher;
 use crate::filters::IdSource;
 use crate::http::{HttpSide, Listener, WsSide};
@@ -197,23 +198,29 @@ struct Setup {
 impl Setup {
     fn start(self, config: &RpcConfig, bound: Bound, stop: StopHandle) {
         let limits = &config.limits;
+        let serves_desk = config.http.as_ref().is_some_and(|http| http.desk);
         let ws_side = config.ws.as_ref().map(|ws| {
             let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str));
             let vhosts = config.http.as_ref().map_or_else(|| HttpConfig::default().vhosts, |http| http.vhosts.clone());
             let (dispatcher, methods) = (Arc::clone(&self.dispatcher), self.methods.clone());
-            WsSide::new(dispatcher, methods, session, ws.origins.clone(), vhosts, limits, Arc::clone(&self.ids))
+            let side =
+                WsSide::new(dispatcher, methods, session, ws.origins.clone(), vhosts, limits, Arc::clone(&self.ids));
+            Arc::new(side.for_own_pages(serves_desk))
         });
         let http_side = config.http.as_ref().map(|http| {
             let session = Session::new(Transport::Http, http.api.iter().map(String::as_str));
-            HttpSide::new(Arc::clone(&self.dispatcher), session, http.cors.clone(), http.vhosts.clone(), limits)
+            let desk = http.desk.then(Desk::embedded);
+            let (cors, vhosts) = (http.cors.clone(), http.vhosts.clone());
+            HttpSide::new(Arc::clone(&self.dispatcher), session, cors, vhosts, limits, desk)
         });
-        let mut ws_side = ws_side;
         if let Some(socket) = bound.ws {
-            let listener = Listener::new(None, ws_side.take(), limits.connections, config.gate.clone());
+            let listener = Listener::new(None, ws_side.clone(), limits.connections, config.gate.clone());
             tokio::spawn(listener.accept(socket, stop.clone()));
         }
         if let Some(socket) = bound.http {
-            let listener = Listener::new(http_side, ws_side, limits.connections, config.gate.clone());
+            // The desk's pages connect to where they come from, whatever WebSocket's own port is.
+            let ws_here = ws_side.filter(|_| bound.shared || serves_desk);
+            let listener = Listener::new(http_side, ws_here, limits.connections, config.gate.clone());
             tokio::spawn(listener.accept(socket, stop.clone()));
         }
         if let (Some(socket), Some(path)) = (bound.ipc, &config.ipc) {

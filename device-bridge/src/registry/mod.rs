@@ -366,6 +366,23 @@ impl Registry {
         Ok(revoked)
     }
 
+    /// Writes the list of revoked certificates for brokers that are not ours, and returns where it is.
+    ///
+    /// # Errors
+    /// There is no authority here that could sign it, or a file cannot be read or written.
+    pub fn write_revocation_list(&self, now: u64) -> Result<PathBuf, RegistryError> {
+        let authority = Authority::open(&self.folder)?;
+        loop {
+            let listed = self.revoked();
+            authority.write_revocation_list(&listed, now)?;
+            // Another command may have revoked more meanwhile, and the last list written must have all of it.
+            self.refresh()?;
+            if self.revoked().len() == listed.len() {
+                return Ok(Authority::revocation_list_path(&self.folder));
+            }
+        }
+    }
+
     /// Returns serial numbers (hexadecimal) and times of all revoked certificates.
     pub fn revoked(&self) -> Vec<(String, u64)> {
         let view = self.view.read();

@@ -89,7 +89,7 @@ fn check_together(config: &NodeConfig) -> Result<(), Fatal> {
 
 /// Whoever reaches these namespaces steers the node.
 fn warn_of_exposed_apis(config: &NodeConfig, warnings: &mut Vec<Warning>) {
-    const STEERING: [&str; 4] = ["admin", "perm", "miner", "personal"];
+    const STEERING: [&str; 5] = ["admin", "perm", "miner", "personal", "device"];
     let is_local =
         |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     let (http, ws) = (&config.http, &config.ws);
@@ -134,6 +134,7 @@ fn build_data(args: DataArgs, storage: StorageArgs, places: &Places, is_dev: boo
         dir: args.datadir.unwrap_or_else(|| fallback.clone()),
         temporary,
         history_blocks: NonZeroU64::new(history),
+        index: storage.index.or(is_dev.then_some(true)),
         cache_mib: storage.cache.unwrap_or(defaults.cache_mib),
         fsync: storage.fsync.unwrap_or_default(),
     })
@@ -162,6 +163,9 @@ fn build_http(args: HttpArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> Http
         apis: apis(args.http_api, is_dev, "--http.api", warnings),
         cors_origins: listed(args.http_corsdomain, dev_origins(is_dev)),
         virtual_hosts: listed(args.http_vhosts, defaults.virtual_hosts),
+        desk: args.desk.unwrap_or(defaults.desk),
+        desk_registries: listed(args.desk_registry, defaults.desk_registries),
+        desk_operator: args.desk_operator,
     }
 }
 

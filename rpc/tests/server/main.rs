@@ -3,10 +3,13 @@
 
 mod accounts;
 mod calls;
+mod dashboard;
+mod desk;
 mod doors;
 mod explained;
 mod explorer;
 mod gate;
+mod indexed;
 mod logs;
 mod node;
 mod pushed;
