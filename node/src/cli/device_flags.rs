@@ -123,6 +123,10 @@ pub struct DeviceRunArgs {
     /// Pictures of codes (PNG, JPEG), separated by commas
     #[arg(long = "picture", value_name = "FILES", help_heading = "Codes", conflicts_with_all = ["codes", "camera"])]
     pub pictures: Option<List<String>>,
+    /// Take codes also from the camera of the desk, the browser page of the node whose broker this is. Whoever may use that page can then show
+    /// a buyer's code from elsewhere
+    #[arg(long, help_heading = "Codes")]
+    pub desk: bool,
     /// Command that writes one camera picture (PNG, JPEG) to its standard output, run again and again
     #[arg(long, value_name = "COMMAND", help_heading = "Codes", conflicts_with = "codes")]
     pub camera: Option<String>,

@@ -57,6 +57,7 @@ pub fn run(args: &DeviceRunArgs, out: &mut dyn Write) -> Result<(), Fatal> {
         open_time: span(args.open_time, OPEN_TIME),
         patience: span(args.patience, PATIENCE),
         journal,
+        desk: args.desk,
     };
     let chain = client(&args.ask)?;
     let source = source(args).start().map_err(|error| Fatal::Internal { cause: format!("no thread: {error}") })?;
