@@ -60,10 +60,7 @@ mod tests {
         let job = B256::repeat_byte(1);
         let ms = Duration::from_millis;
         let opened = of(ScanReport::Opened { job, verified: ms(1), released: ms(2), opened: ms(3) });
-        assert_eq!(
-            opened,
-            json!({"status": "opened", "job": job, "verifiedMs": 1, "releasedMs": 2, "openedMs": 3})
-        );
+        assert_eq!(opened, json!({"status": "opened", "job": job, "verifiedMs": 1, "releasedMs": 2, "openedMs": 3}));
         let refused = of(ScanReport::Refused { job: None, refusal: Refusal::Used });
         assert_eq!(refused, json!({"status": "refused", "job": null, "reason": Refusal::Used.to_string()}));
     }
