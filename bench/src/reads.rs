@@ -76,7 +76,8 @@ impl Read {
                 ("eth_getBlockByNumber", numbers.collect())
             }
             Self::Logs => {
-                let topics = [json!(keccak256(b"Transfer(address,address,uint256)")), Value::Null, topic(scene.favourite)];
+                let topics =
+                    [json!(keccak256(b"Transfer(address,address,uint256)")), Value::Null, topic(scene.favourite)];
                 let (from, to) = scene.range;
                 let query = json!({
                     "address": scene.token, "fromBlock": format!("{from:#x}"), "toBlock": format!("{to:#x}"), "topics": topics,

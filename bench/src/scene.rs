@@ -105,8 +105,7 @@ fn sell(client: &mut Client, sponsors: &mut Sponsors) -> Result<(Address, Addres
     let placed = seller.sign_raw(&terms, &place_order()?);
     send_and_wait(client, &[placed])?;
     let selector = Bytes::copy_from_slice(&keccak256(b"buy()")[..4]);
-    let purchase =
-        Order { to: TxKind::Call(sale), value: U256::from(PRICE_WEI), input: selector, gas_limit: BUY_GAS };
+    let purchase = Order { to: TxKind::Call(sale), value: U256::from(PRICE_WEI), input: selector, gas_limit: BUY_GAS };
     let bought = buyer.sign_raw(&terms, &purchase);
     send_and_wait(client, &[bought])?;
     Ok((sale, buyer.address))

@@ -32,9 +32,7 @@ pub(crate) fn run(flags: &Flags, folder: &Path) -> Result<(), Failure> {
     let own = subject(flags, Some(own), None)?;
     let other = match (&flags.other, &flags.anvil) {
         (Some(url), _) => Some(subject(flags, None, Some(url))?),
-        (None, Some(anvil)) => {
-            Some(subject(flags, Some(start_anvil(anvil, None, &folder.join("anvil.log"))?), None)?)
-        }
+        (None, Some(anvil)) => Some(subject(flags, Some(start_anvil(anvil, None, &folder.join("anvil.log"))?), None)?),
         (None, None) => None,
     };
     println!("1: {}\n2: {}\n", own.describe(), other.as_ref().map_or_else(|| "-".to_owned(), Subject::describe));
