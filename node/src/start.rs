@@ -148,6 +148,7 @@ fn db_action(command: &DbCommand, loaded: &Loaded) -> Result<DbAction, Fatal> {
         }
         DbCommand::Prune { .. } => Ok(DbAction::Prune),
         DbCommand::Compact { .. } => Ok(DbAction::Compact),
+        DbCommand::Rewind { number, .. } => Ok(DbAction::Rewind(*number)),
         DbCommand::Recover { .. } => Ok(DbAction::Recover),
     }
 }

@@ -11,6 +11,7 @@ mod block_id;
 mod config;
 mod cursor;
 mod debug;
+mod dev;
 mod discover;
 mod dispatch;
 mod errors;
@@ -43,6 +44,7 @@ mod trace;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use dev::{DevChain, DevMiner, DevPace, DevTerms, NextBlock};
 pub use gate::{Gate, GateError};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
 pub use operation::{

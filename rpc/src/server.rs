@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::api::Api;
 use crate::config::{HttpConfig, RpcConfig, WsConfig};
+use crate::dev;
 use crate::dispatch::Dispatcher;
 use crate::filters::IdSource;
 use crate::http::{HttpSide, Listener, WsSide};
@@ -93,6 +94,7 @@ pub async fn serve(config: RpcConfig, services: Services) -> Result<RpcHandle, S
     let config = open_to_browsers_on_dev(config);
     check_namespaces(&config)?;
     let api = Arc::new(Api::new(&config, services, tokio::runtime::Handle::current()));
+    dev::follow_console(&api);
     let setup = Setup {
         dispatcher: Arc::new(Dispatcher::new(Arc::clone(&api))),
         methods: subscriptions::methods(Arc::clone(&api)),
@@ -197,14 +199,16 @@ struct Setup {
 impl Setup {
     fn start(self, config: &RpcConfig, bound: Bound, stop: StopHandle) {
         let limits = &config.limits;
+        let is_dev = self.dispatcher.services().dev.is_some();
+        let is_there = |name: &&str| is_dev || !dev::NAMESPACES.contains(&name.trim().to_ascii_lowercase().as_str());
         let ws_side = config.ws.as_ref().map(|ws| {
-            let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str));
+            let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str).filter(is_there));
             let vhosts = config.http.as_ref().map_or_else(|| HttpConfig::default().vhosts, |http| http.vhosts.clone());
             let (dispatcher, methods) = (Arc::clone(&self.dispatcher), self.methods.clone());
             WsSide::new(dispatcher, methods, session, ws.origins.clone(), vhosts, limits, Arc::clone(&self.ids))
         });
         let http_side = config.http.as_ref().map(|http| {
-            let session = Session::new(Transport::Http, http.api.iter().map(String::as_str));
+            let session = Session::new(Transport::Http, http.api.iter().map(String::as_str).filter(is_there));
             HttpSide::new(Arc::clone(&self.dispatcher), session, http.cors.clone(), http.vhosts.clone(), limits)
         });
         let mut ws_side = ws_side;
@@ -217,7 +221,7 @@ impl Setup {
             tokio::spawn(listener.accept(socket, stop.clone()));
         }
         if let (Some(socket), Some(path)) = (bound.ipc, &config.ipc) {
-            let session = Session::new(Transport::Ipc, methods::namespaces());
+            let session = Session::new(Transport::Ipc, methods::namespaces().into_iter().filter(is_there));
             let server = ipc::IpcServer::new(self.dispatcher, self.methods, session, limits, self.ids);
             tokio::spawn(server.accept(socket, path.clone(), stop));
         }

@@ -7,4 +7,5 @@ mod files;
 mod foreign;
 mod history;
 mod reorganisation;
+mod rewind;
 mod world;

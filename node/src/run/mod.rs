@@ -43,6 +43,8 @@ pub enum DbAction {
     Prune,
     /// Gives back the space of what was deleted.
     Compact,
+    /// Makes this block the head.
+    Rewind(u64),
     /// Opens a database whose log lost what had been synced, and checks what is left.
     Recover,
 }

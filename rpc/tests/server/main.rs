@@ -3,6 +3,7 @@
 
 mod accounts;
 mod calls;
+mod dev;
 mod doors;
 mod explained;
 mod explorer;
