@@ -8,6 +8,7 @@ mod admin;
 mod api;
 mod backup;
 mod block_id;
+mod budget;
 mod config;
 mod cursor;
 mod debug;
@@ -17,20 +18,27 @@ mod errors;
 mod eth;
 mod events;
 mod explain;
+pub mod exposure;
 mod filters;
 mod gate;
+mod gzip;
 pub mod health;
 mod http;
 mod ipc;
+mod jwt;
+mod lanes;
+mod logging;
 mod message;
 mod methods;
 mod miner;
+mod names;
 mod net;
 mod objects;
 mod operation;
 mod ots;
 mod ownership;
 mod params;
+mod patient;
 mod perm;
 mod personal;
 mod recent;
@@ -38,17 +46,20 @@ mod revert;
 mod server;
 mod services;
 mod session;
+mod slots;
 mod subscriptions;
+mod switch;
 mod trace;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
 pub use gate::{Gate, GateError};
+pub use jwt::{JwtSecret, WINDOW_SECONDS};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
 pub use operation::{
-    Alone, ChainFiles, Criterion, Health, NetworkControl, NetworkStatus, NodeIdentity, Operation, PeerChain,
-    PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
+    Alone, ChainFiles, Criterion, Health, LogControl, NetworkControl, NetworkStatus, NodeIdentity, Operation,
+    PeerChain, PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
 };
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};
-pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError};
+pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError, WalletView};

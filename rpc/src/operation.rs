@@ -19,13 +19,21 @@ pub struct Operation {
     pub files: Arc<dyn ChainFiles>,
     /// The node's health.
     pub health: Arc<dyn Health>,
+    /// What the node writes about itself.
+    pub log: Arc<dyn LogControl>,
 }
 
 impl Operation {
     /// Returns the operation of a node that runs alone in a data directory.
     pub fn alone(datadir: PathBuf) -> Self {
         let alone = Arc::new(Alone { datadir });
-        Self { network: alone.clone(), permissions: alone.clone(), files: alone.clone(), health: alone }
+        Self {
+            network: alone.clone(),
+            permissions: alone.clone(),
+            files: alone.clone(),
+            health: alone.clone(),
+            log: alone,
+        }
     }
 }
 
@@ -281,6 +289,18 @@ pub trait Health: Send + Sync {
     fn ready(&self, demands: &ReadinessDemands) -> Vec<Criterion>;
 }
 
+/// Changes how much the node writes about itself, 0 (nothing) to 5 (everything).
+pub trait LogControl: Send + Sync {
+    /// Sets it for all of the program; what was set for modules stays.
+    fn set_verbosity(&self, verbosity: u8);
+
+    /// Sets it for these modules (`network`, or `rpc::http`) alone, and for no others.
+    ///
+    /// # Errors
+    /// A name is none.
+    fn set_modules(&self, modules: &[(String, u8)]) -> Result<(), String>;
+}
+
 /// The operation of a node without a network.
 #[derive(Clone, Debug)]
 pub struct Alone {
@@ -364,6 +384,14 @@ impl ChainFiles for Alone {
 
     fn import(&self, _: &Path) -> Result<(), String> {
         Err("this node reads no files".to_owned())
+    }
+}
+
+impl LogControl for Alone {
+    fn set_verbosity(&self, _: u8) {}
+
+    fn set_modules(&self, _: &[(String, u8)]) -> Result<(), String> {
+        Err("this node has no log that could be changed".to_owned())
     }
 }
 

@@ -4,6 +4,7 @@ mod backup;
 mod blocks;
 mod database;
 mod devices;
+mod gate;
 mod ledger;
 mod network;
 mod operation;

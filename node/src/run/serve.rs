@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,13 +9,14 @@ use std::time::Duration;
 use ::network::p2p::{Network, ShellError};
 use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
-use rpc::{Gate, Operation, RpcConfig, RpcHandle, ServeError, Services};
+use rpc::{Operation, RpcConfig, RpcHandle, ServeError, Services};
 use storage::StorageError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
+use super::gate;
 use super::ledger::{Opened, open, storage_error};
 use super::network::{self, NetworkSwitch};
 use super::now_seconds;
@@ -28,6 +28,7 @@ use crate::config::values::MinerOrder;
 use crate::config::{DevConfig, NodeConfig};
 use crate::exit::Fatal;
 use crate::keystore::Keystore;
+use crate::logging::LogHandle;
 use crate::metrics::{self, Metrics, MetricsServer, Sources};
 use crate::miner::{Miner, Pace, Settings};
 
@@ -38,11 +39,11 @@ const NETWORK_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the pool is looked through for what has waited too long.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
-/// Runs a node until it is told to stop.
+/// Runs a node until it is told to stop; `log` changes how much it writes about itself.
 ///
 /// # Errors
 /// A condition that ends the program.
-pub fn node(config: NodeConfig) -> Result<(), Fatal> {
+pub fn node(config: NodeConfig, log: LogHandle) -> Result<(), Fatal> {
     let opened = open(&config)?;
     let keystore = Arc::new(open_keystore(&config.accounts, config.dev.as_ref())?);
     refuse_exposed_unlock(&config)?;
@@ -61,7 +62,7 @@ pub fn node(config: NodeConfig) -> Result<(), Fatal> {
         .enable_all()
         .build()
         .map_err(|error| Fatal::Internal { cause: format!("no runtime: {error}") })?;
-    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, miner.clone(), failure));
+    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, miner.clone(), log, failure));
     miner.shut_down();
     runtime.shutdown_timeout(Duration::from_millis(500));
     rotate_journal(&opened);
@@ -75,12 +76,14 @@ async fn serve_until_stopped(
     opened: &Opened,
     keystore: Arc<Keystore>,
     miner: Miner,
+    log: LogHandle,
     mut failure: watch::Receiver<Option<ImportError>>,
 ) -> Result<(), Fatal> {
     let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
     let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
-    let meeting = Meeting::start(config, opened)?;
+    let mut meeting = Meeting::start(config, opened)?;
+    meeting.operation.log = Arc::new(log);
     let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
     let rpc = start_rpc(config, opened, keystore, miner, meeting.operation.clone()).await?;
     announce(config, opened, &rpc)?;
@@ -364,15 +367,8 @@ async fn start_rpc(
         network_id: config.chain.network_id.unwrap_or(opened.genesis.spec.chain_id),
         operation,
     };
-    let gate = config.rpc.keys_file.as_deref().map(read_gate).transpose()?;
+    let gate = gate::read(&config.rpc)?;
     rpc::serve(RpcConfig { gate, ..rpc_config(config) }, services).await.map_err(serve_error)
-}
-
-fn read_gate(path: &Path) -> Result<Gate, Fatal> {
-    let text = std::fs::read_to_string(path).map_err(|error| Fatal::io(path, &error))?;
-    Gate::read(&text).map_err(|error| {
-        Fatal::config(format!("{}: {error}", path.display()), "correct the file, or leave --rpc.keys out")
-    })
 }
 
 fn serve_error(error: ServeError) -> Fatal {
@@ -384,9 +380,12 @@ fn serve_error(error: ServeError) -> Fatal {
         ServeError::Ipc { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Fatal::io(&path, &source)
         }
-        other @ (ServeError::Address { .. } | ServeError::Ipc { .. } | ServeError::UnknownNamespace { .. }) => {
-            Fatal::config(other, "correct the flag that the message names")
-        }
+        exposed @ ServeError::Exposed { .. } => Fatal::key(exposed, "serve them on localhost, or as the message says"),
+        ServeError::Threads(error) => Fatal::Internal { cause: format!("no threads for JSON-RPC: {error}") },
+        other @ (ServeError::Address { .. }
+        | ServeError::Ipc { .. }
+        | ServeError::AlreadyServed { .. }
+        | ServeError::UnknownNamespace { .. }) => Fatal::config(other, "correct the flag that the message names"),
     }
 }
 
@@ -416,10 +415,12 @@ fn rpc_config(config: &NodeConfig) -> RpcConfig {
             tx_fee_cap_wei: limits.tx_fee_cap_wei.unwrap_or(0),
             batch_items: count(limits.batch_requests_max),
             batch_response_bytes: count(limits.batch_response_bytes_max),
+            connections: gate::connections(limits.connections_max),
             ..defaults
         },
         allow_unprotected_txs: limits.allow_unprotected_txs,
         allow_insecure_unlock: config.accounts.allow_insecure_unlock,
+        allow_exposed: limits.allow_exposed,
         dev: config.dev.is_some(),
         price_limit_wei: config.pool.price_limit_wei,
     }

@@ -4,9 +4,11 @@
 mod accounts;
 mod calls;
 mod doors;
+mod every;
 mod explained;
 mod explorer;
 mod gate;
+mod hostile;
 mod logs;
 mod node;
 mod pushed;

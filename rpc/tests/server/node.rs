@@ -14,7 +14,10 @@ use consensus::crypto::{self, SecretKey};
 use consensus::search::{SearchJob, search};
 use consensus::transaction::encode_transaction;
 use consensus::{Genesis, Transaction};
-use rpc::{HttpConfig, MinerControl, MinerError, RpcConfig, RpcHandle, Services, Signer, SignerError, WsConfig, serve};
+use rpc::{
+    HttpConfig, MinerControl, MinerError, RpcConfig, RpcHandle, Services, Signer, SignerError, WalletView, WsConfig,
+    serve,
+};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use storage::MemoryStore;
@@ -124,6 +127,12 @@ impl Signer for TestKeys {
         })
         .is_ok()
     }
+    fn wallets(&self) -> Vec<WalletView> {
+        let keys = self.0.lock().unwrap();
+        keys.iter()
+            .map(|(address, key)| WalletView { address: *address, file: None, is_unlocked: key.unlocked })
+            .collect()
+    }
 }
 
 /// A switch that only remembers.
@@ -160,6 +169,7 @@ impl MinerControl for TestMiner {
     }
     fn set_gas_price(&self, _: u128) {}
     fn set_gas_limit(&self, _: u64) {}
+    fn set_recommit(&self, _: Duration) {}
 }
 
 /// A ledger that mines when told to.
@@ -231,6 +241,11 @@ pub(crate) fn config() -> RpcConfig {
 impl Node {
     /// Starts a node with account 0 unlocked.
     pub(crate) async fn start(config: RpcConfig) -> Self {
+        Self::try_start(config).await.unwrap()
+    }
+
+    /// Starts a node, or says why the server does not start.
+    pub(crate) async fn try_start(config: RpcConfig) -> Result<Self, rpc::ServeError> {
         let chain = Chain::open();
         let keys = Arc::new(TestKeys::default());
         keys.add(key(0), "password", true).unwrap();
@@ -244,8 +259,8 @@ impl Node {
             network_id: 4242,
             operation: rpc::Operation::alone("/nowhere".into()),
         };
-        let server = serve(config, services).await.unwrap();
-        Self { chain, keys, server }
+        let server = serve(config, services).await?;
+        Ok(Self { chain, keys, server })
     }
 
     /// Starts a node with the usual configuration.
