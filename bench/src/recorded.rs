@@ -95,8 +95,16 @@ impl Recorded {
     /// # Errors
     /// The store failed.
     pub fn fresh_ledger(&self, folder: &Path) -> Result<LedgerHandle, Failure> {
+        self.fresh_ledger_with(folder, LedgerConfig::default())
+    }
+
+    /// The same, as `config` says.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn fresh_ledger_with(&self, folder: &Path, config: LedgerConfig) -> Result<LedgerHandle, Failure> {
         self.write_genesis(folder)?;
-        Ok(Ledger::open(open_store(folder)?, &self.genesis, "{}", LedgerConfig::default())?)
+        Ok(Ledger::open(open_store(folder)?, &self.genesis, "{}", config)?)
     }
 
     fn write_genesis(&self, folder: &Path) -> Result<(), Failure> {

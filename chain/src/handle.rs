@@ -16,6 +16,7 @@ use crate::backup::{self, BackupError, BackupRecord};
 use crate::build::{self, BuildRequest, Candidate};
 use crate::head::PoolHead;
 use crate::import::{ImportError, ImportOutcome, Imported, Reorganisation, Writer};
+use crate::index;
 use crate::open::{LedgerConfig, OpenError, head_view, initialise};
 use crate::pool::{DropReason, JournalError, JournalReport, Pool, PoolError, TransactionOrigin};
 use crate::snapshot::StateSnapshot;
@@ -84,6 +85,7 @@ impl Ledger {
     ) -> Result<LedgerHandle, OpenError> {
         evm_runtime::install_crypto();
         initialise(&*store, genesis, chain_file)?;
+        index::prepare(&*store, config.index).map_err(OpenError::of_import)?;
         let cache = RowCache::new(config.state_cache_bytes);
         let view = Arc::new(head_view(cache.view(store.snapshot()), genesis)?);
         let (sender, receiver) = bounded(COMMANDS_MAX);

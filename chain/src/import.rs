@@ -13,6 +13,7 @@ use evm_runtime::{ExecutedBlock, ExecutionError, Receipt, StateError, state};
 use storage::{Reader, RowCache, Snapshot, Stage, StorageError, Store, Table, Write};
 
 use crate::build::Candidate;
+use crate::index;
 use crate::open::LedgerConfig;
 use crate::records::{
     HeaderRecord, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_block, remove_canonical,
@@ -188,7 +189,7 @@ impl Writer {
         let parent = self.validate(&*self.view.snapshot, &block)?;
         let total_difficulty = parent.total_difficulty.saturating_add(block.header.difficulty);
         let block = Arc::new(block);
-        put_connected(&mut stage, &block, total_difficulty, &receipts);
+        put_connected(&mut stage, &block, total_difficulty, &receipts)?;
         self.commit_head(stage, &block, total_difficulty)?;
         Ok(Imported { outcome: ImportOutcome::Canonical { reverted: 0 }, added: vec![block], reorganisation: None })
     }
@@ -424,8 +425,7 @@ fn connect(
         return Err(ImportError::Invalid(format!("state root: header says {expected}, execution gives {actual}")));
     }
     applied.write(stage, Some(block.number()))?;
-    put_connected(stage, block, total_difficulty, &executed.receipts);
-    Ok(())
+    Ok(put_connected(stage, block, total_difficulty, &executed.receipts)?)
 }
 
 fn compare(header: &Header, executed: &ExecutedBlock) -> Result<(), ImportError> {
@@ -457,15 +457,17 @@ fn put_connected(
     block: &RecoveredBlock,
     total_difficulty: alloy_primitives::U256,
     receipts: &[Receipt],
-) {
+) -> Result<(), StorageError> {
     put_block(stage, block, total_difficulty);
     stage.put(Table::Receipts, block_key(block.number(), block.hash()), encode_receipts(receipts));
     put_canonical(stage, block);
+    index::connect(stage, block, receipts)
 }
 
 /// Takes the stage's head off the chain and gives back the state before it.
 pub(crate) fn disconnect(stage: &mut Stage, block: &RecoveredBlock) -> Result<(), ImportError> {
     let root = state::undo(stage, block.number())?;
+    index::disconnect(stage, block)?;
     remove_canonical(stage, block);
     let parent = HeaderRecord::read(stage, block.number().saturating_sub(1), block.header.parent_hash)?;
     let expected = parent.ok_or_else(|| corrupt("the parent of the head is gone"))?.header.state_root;

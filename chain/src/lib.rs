@@ -9,6 +9,7 @@ pub mod files;
 mod handle;
 mod head;
 mod import;
+pub mod index;
 mod open;
 pub mod pool;
 mod records;

@@ -9,6 +9,7 @@ use evm_runtime::receipt::encode_receipts;
 use evm_runtime::{StateError, state};
 use storage::{Durability, Snapshot, Stage, StorageError, Store, Table};
 
+use crate::import::ImportError;
 use crate::pool::PoolConfig;
 use crate::records::{
     HeaderRecord, base_number, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_u64,
@@ -25,6 +26,8 @@ pub struct LedgerConfig {
     pub durability: Durability,
     /// How many blocks of history are kept; `None`: all.
     pub history: Option<u64>,
+    /// Whether there is an index of addresses and events; `None`: as the store has it. One that is missing is built when the ledger opens.
+    pub index: Option<bool>,
     /// Room for rows of the newest state in memory, in bytes.
     pub state_cache_bytes: usize,
     /// The transaction pool's knobs.
@@ -38,6 +41,7 @@ impl Default for LedgerConfig {
         Self {
             durability: Durability::Process,
             history: None,
+            index: None,
             state_cache_bytes: 32 << 20,
             pool: PoolConfig::default(),
             ethash: LightCaches::default(),
@@ -70,6 +74,16 @@ pub enum OpenError {
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl OpenError {
+    /// Turns what went wrong with rows that are there already into what keeps the ledger closed.
+    pub(crate) fn of_import(error: ImportError) -> Self {
+        match error {
+            ImportError::Storage(error) => Self::Storage(error),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
 }
 
 impl From<StateError> for OpenError {

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::{Decodable, Encodable};
-use consensus::{BlockBody, Header, RecoveredBlock, RecoveredTransaction, SealedHeader, Witness};
+use consensus::{BlockBody, Header, RecoveredBlock, RecoveredTransaction, SealedHeader, Transaction, Witness};
 use storage::{Reader, Stage, StorageError, Table};
 
 /// Names of rows in `Meta`.
@@ -19,6 +19,8 @@ pub(crate) mod meta {
     pub(crate) const BASE: &[u8] = b"base";
     /// The first block whose state can be read (8 bytes); absent: block 0.
     pub(crate) const HISTORY_FLOOR: &[u8] = b"history floor";
+    /// What the index of addresses and events covers: on (1) or off (0), the first block (8 bytes), the last block's hash.
+    pub(crate) const INDEX: &[u8] = b"index";
 }
 
 /// Holds a header with what is known beside it.
@@ -67,6 +69,13 @@ impl HeaderRecord {
         };
         let total_difficulty = U256::try_from_be_slice(&difficulty).ok_or("total difficulty over 32 bytes")?;
         Ok(Self { header, total_difficulty, witness })
+    }
+
+    /// Reads a row of `Headers`: the block's hash and its record.
+    pub(crate) fn of_row((key, row): (Vec<u8>, Vec<u8>)) -> Result<(B256, Self), StorageError> {
+        let hash = key.get(8..).and_then(|hash| B256::try_from(hash).ok());
+        let hash = hash.ok_or_else(|| bad_row(Table::Headers, "the key is not 40 bytes"))?;
+        Ok((hash, Self::decode(&row).map_err(|problem| bad_row(Table::Headers, problem))?))
     }
 
     /// Reads the record of a block.
@@ -146,6 +155,37 @@ pub(crate) fn read_block(reader: &dyn Reader, number: u64, hash: B256) -> Result
         withdrawals: body.withdrawals,
         witness: record.witness,
     }))
+}
+
+/// Returns how many transactions a block has, by its senders; 0 where its body is not here.
+pub(crate) fn transaction_count(reader: &dyn Reader, number: u64, hash: B256) -> Result<u64, StorageError> {
+    let Some(row) = reader.get(Table::Bodies, &block_key(number, hash))? else { return Ok(0) };
+    let senders = rlp::Rlp::new(&row).at(1).and_then(|senders| senders.data().map(<[u8]>::len));
+    let senders = senders.map_err(|problem| bad_row(Table::Bodies, problem))?;
+    Ok(u64::try_from(senders / Address::len_bytes()).unwrap_or(u64::MAX))
+}
+
+/// Reads one transaction of a block of any branch, its sender with it, and decodes no other.
+pub(crate) fn read_transaction(
+    reader: &dyn Reader,
+    number: u64,
+    hash: B256,
+    index: usize,
+) -> Result<Option<RecoveredTransaction>, StorageError> {
+    let Some(row) = reader.get(Table::Bodies, &block_key(number, hash))? else { return Ok(None) };
+    decode_transaction_of(&row, index).map_err(|problem| bad_row(Table::Bodies, problem))
+}
+
+fn decode_transaction_of(row: &[u8], index: usize) -> Result<Option<RecoveredTransaction>, String> {
+    let list = rlp::Rlp::new(row);
+    let text = |error: rlp::DecoderError| error.to_string();
+    let transactions = list.at(0).and_then(|body| body.at(0)).map_err(text)?;
+    let senders = list.at(1).map_err(text)?;
+    let senders = senders.data().map_err(text)?;
+    let Some(sender) = senders.chunks_exact(Address::len_bytes()).nth(index) else { return Ok(None) };
+    let transaction = transactions.at(index).map_err(text)?;
+    let transaction = Transaction::decode(&mut transaction.as_raw()).map_err(|error| error.to_string())?;
+    Ok(Some(RecoveredTransaction::with_sender(transaction, Address::from_slice(sender))))
 }
 
 fn decode_body(row: &[u8]) -> Result<(BlockBody, Vec<Address>), String> {

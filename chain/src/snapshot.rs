@@ -16,6 +16,7 @@ use evm_runtime::trie::EMPTY_ROOT_HASH;
 use storage::{Stage, Table};
 
 use crate::import::{ImportError, ImportOutcome, Imported, Writer};
+use crate::index;
 use crate::records::{meta, put_bare_canonical, put_block, put_canonical};
 use crate::view::ChainView;
 
@@ -273,6 +274,7 @@ impl Writer {
         put_block(&mut stage, block, work);
         put_canonical(&mut stage, block);
         let number = block.number();
+        index::restart(&mut stage, number, block.hash())?;
         stage.put(Table::Meta, meta::BASE, number.to_be_bytes());
         stage.put(Table::Meta, meta::HISTORY_FLOOR, number.to_be_bytes());
         let stored = self.commit(stage)?;

@@ -3,11 +3,13 @@
 use alloy_consensus::proofs;
 use alloy_primitives::B256;
 use consensus::block;
+use evm_runtime::Receipt;
 use evm_runtime::receipt::{decode_receipts, receipts_root};
 use evm_runtime::state::{self, StateCheck};
 use storage::{Durability, Reader, Stage, StorageError, Store, Table};
 
 use crate::import::ImportError;
+use crate::index::IndexCheck;
 use crate::records::{HeaderRecord, base_number, block_key, canonical_hash, meta, number_of, read_block, read_u64};
 
 /// Says what a check of the whole database found.
@@ -41,10 +43,11 @@ pub fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<Check,
     check.head = number_of(reader, head)?.ok_or_else(|| ImportError::Corrupt("the head has no number".to_owned()))?;
     let mut state_root = B256::ZERO;
     let base = base_number(reader)?;
+    let mut index = IndexCheck::begin(reader)?;
     let (mut number, mut expected) = (check.head, head);
     loop {
         let found = if number > base || number == 0 {
-            check_block(reader, number, expected, &mut check)?
+            check_block(reader, number, expected, &mut check, &mut index)?
         } else {
             check_header(reader, number, expected, &mut check)?
         };
@@ -67,6 +70,7 @@ pub fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<Check,
     if let Some(entry) = reader.seek(Table::Canonical, &check.head.saturating_add(1).to_be_bytes())? {
         check.problems.push(format!("block {} is canonical above the head", read_u64(&entry.0).unwrap_or(u64::MAX)));
     }
+    check.problems.append(&mut index.end(reader)?);
     check.state = state::check(reader)?;
     check.problems.append(&mut check.state.problems.clone());
     if check.state.root != state_root {
@@ -101,6 +105,7 @@ fn check_block(
     number: u64,
     hash: B256,
     check: &mut Check,
+    index: &mut IndexCheck,
 ) -> Result<Option<HeaderRecord>, ImportError> {
     if canonical_hash(reader, number)? != Some(hash) {
         check.problems.push(format!("block {number}: the canonical index does not hold {hash}"));
@@ -125,7 +130,9 @@ fn check_block(
     if withdrawals != header.withdrawals_root {
         check.problems.push(format!("block {number}: withdrawals root"));
     }
-    check_receipts(reader, number, hash, header, check)?;
+    if let Some(receipts) = check_receipts(reader, number, hash, header, check)? {
+        check.problems.extend(index.add(reader, &block, &receipts)?);
+    }
     for (index, tx) in block.transactions.iter().enumerate() {
         check.transactions += 1;
         let place = [&number.to_be_bytes()[..], &u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes()].concat();
@@ -142,15 +149,15 @@ fn check_receipts(
     hash: B256,
     header: &consensus::Header,
     check: &mut Check,
-) -> Result<(), ImportError> {
+) -> Result<Option<Vec<Receipt>>, ImportError> {
     let row = reader.get(Table::Receipts, &block_key(number, hash))?;
     match row.as_deref().map(decode_receipts) {
-        Some(Ok(receipts)) if receipts_root(&receipts) == header.receipts_root => {}
+        Some(Ok(receipts)) if receipts_root(&receipts) == header.receipts_root => return Ok(Some(receipts)),
         Some(Ok(_)) => check.problems.push(format!("block {number}: receipts root")),
         Some(Err(problem)) => check.problems.push(format!("block {number}: receipts: {problem}")),
         None => check.problems.push(format!("block {number}: the receipts are missing")),
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Deletes the history of all but the newest `kept` blocks. Returns how many blocks' history went.
@@ -201,5 +208,6 @@ pub fn facts(store: &dyn Store) -> Result<Vec<(&'static str, String)>, StorageEr
         ("head", text(head.map(|hash| hash.to_string()))),
         ("head number", text(head_number.map(|number| number.to_string()))),
         ("history from", number(store.get(Table::Meta, meta::HISTORY_FLOOR)?).unwrap_or(0).to_string()),
+        ("index", crate::index::describe(store)?),
     ])
 }

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use alloy_consensus::EMPTY_ROOT_HASH;
 use alloy_primitives::{Address, B256, U256};
-use consensus::{ChainSpec, Genesis, RecoveredBlock, SealedHeader, Witness, fork_choice};
-use evm_runtime::receipt::decode_receipts;
+use consensus::{ChainSpec, Genesis, RecoveredBlock, RecoveredTransaction, SealedHeader, Witness, fork_choice};
+use evm_runtime::receipt::{decode_receipt, decode_receipts};
 use evm_runtime::{Receipt, StateError, StateView};
 use storage::{Snapshot, StorageError, Table};
 
-use crate::records::{HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_u64};
+use crate::index::IndexReader;
+use crate::records::{
+    HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_transaction, read_u64, transaction_count,
+};
 
 /// Says why a view cannot answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +168,20 @@ impl ChainView {
         }
     }
 
+    /// Returns up to `most` known blocks of all branches from `number` on, in the order of their numbers: hash and record.
+    pub fn known_headers(&self, number: u64, most: usize) -> Result<Vec<(B256, HeaderRecord)>, ViewError> {
+        let rows = self.snapshot.iterate(Table::Headers, &number.to_be_bytes()).take(most);
+        Ok(rows.map(|row| HeaderRecord::of_row(row?)).collect::<Result<_, _>>()?)
+    }
+
+    /// Returns how many transactions a known block has; 0 where its body is not here.
+    pub fn transaction_count(&self, header: &SealedHeader) -> Result<u64, ViewError> {
+        if header.transactions_root == EMPTY_ROOT_HASH {
+            return Ok(0);
+        }
+        Ok(transaction_count(&*self.snapshot, header.number, header.hash())?)
+    }
+
     /// Returns the receipts of an executed block.
     pub fn receipts(&self, hash: B256) -> Result<Option<Arc<Vec<Receipt>>>, ViewError> {
         let Some(number) = number_of(&*self.snapshot, hash)? else { return Ok(None) };
@@ -171,6 +189,36 @@ impl ChainView {
         let receipts =
             decode_receipts(&row).map_err(|problem| StorageError::Row { table: Table::Receipts, problem })?;
         Ok(Some(Arc::new(receipts)))
+    }
+
+    /// Returns one transaction of a known block, with its sender; no other is decoded.
+    pub fn transaction_at(
+        &self,
+        header: &SealedHeader,
+        index: usize,
+    ) -> Result<Option<RecoveredTransaction>, ViewError> {
+        Ok(read_transaction(&*self.snapshot, header.number, header.hash(), index)?)
+    }
+
+    /// Returns the receipt of one transaction of an executed block, and the gas that those before it used; no other is decoded.
+    pub fn receipt_at(&self, header: &SealedHeader, index: usize) -> Result<Option<(Receipt, u64)>, ViewError> {
+        let Some(row) = self.snapshot.get(Table::Receipts, &block_key(header.number, header.hash()))? else {
+            return Ok(None);
+        };
+        let bad_row = |problem| StorageError::Row { table: Table::Receipts, problem };
+        let Some(receipt) = decode_receipt(&row, index).map_err(bad_row)? else { return Ok(None) };
+        let before = match index.checked_sub(1) {
+            Some(before) => {
+                decode_receipt(&row, before).map_err(bad_row)?.map_or(0, |before| before.cumulative_gas_used())
+            }
+            None => 0,
+        };
+        Ok(Some((receipt, before)))
+    }
+
+    /// Returns the index of addresses and events; none: there is none, or it does not cover the whole chain.
+    pub fn index(&self) -> Result<Option<IndexReader>, ViewError> {
+        Ok(IndexReader::of(&self.snapshot, self.head.hash())?)
     }
 
     /// Returns where a canonical transaction is.

@@ -5,6 +5,7 @@
 //! the lock closed.
 
 pub mod checks;
+pub mod desk;
 pub mod journal;
 pub mod runner;
 pub mod scanner;

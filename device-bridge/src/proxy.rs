@@ -154,6 +154,10 @@ fn server(out: &mut String, settings: &ProxySettings) -> Result<(), ProxyError> 
     put!(out, "    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection $drawbridge_connection;");
     put!(out, "    proxy_set_header Authorization \"\";\n    proxy_set_header Host localhost;");
     put!(out, "    proxy_set_header X-Remote-User $remote_user;\n    proxy_read_timeout {WEBSOCKET_SECONDS}s;\n  }}");
+    put!(out, "  # The desk's files; what its pages ask goes to / and /ws.");
+    put!(out, "  location /desk/ {{\n    limit_except GET {{ deny all; }}\n    proxy_pass http://drawbridge_nodes;");
+    put!(out, "    proxy_set_header Connection \"\";\n    proxy_set_header Host localhost;");
+    put!(out, "    proxy_set_header Authorization \"\";\n  }}");
     put!(out, "  location = /healthz {{\n    auth_basic off;\n    access_log off;\n    return 200 \"ok\\n\";\n  }}");
     put!(out, "  location / {{ return 404; }}\n}}");
     Ok(())
@@ -212,6 +216,7 @@ mod tests {
                 "client_max_body_size 128k",
                 "\"/etc/proxy key.pem\"",
                 "location = /ws",
+                "location /desk/",
             ] {
                 assert!(text.contains(part), "{part} is not in {text}");
             }

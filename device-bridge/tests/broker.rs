@@ -7,12 +7,15 @@ mod site;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use device_bridge::broker::BrokerEvent;
+use device_bridge::broker::limits::{PUBLISH_PER_SECOND_MAX, SERVICE_PUBLISH_PER_SECOND_MAX};
 use device_bridge::registry::{Authority, Role};
-use device_bridge::shadow::Writes;
+use device_bridge::shadow::{CHANGES_KEPT, Operation, ShadowChange, ShadowName, Writes};
 use mqtt_protocol_core::mqtt::Version;
 use mqtt_protocol_core::mqtt::packet::{Packet, Qos, v3_1_1, v5_0};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
 use site::{Client, PATIENCE, Site, now};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -463,6 +466,25 @@ async fn messages_that_were_not_acknowledged_come_again_under_their_number() {
 }
 
 #[tokio::test]
+async fn who_publishes_faster_than_allowed_is_read_more_slowly() {
+    let site = Site::start().await;
+    for (name, role, most) in
+        [("dock-1", Role::Device, PUBLISH_PER_SECOND_MAX), ("bridge", Role::Service, SERVICE_PUBLISH_PER_SECOND_MAX)]
+    {
+        let config = site.add_as(name, role, Writes::Both);
+        let mut client = site.client(&config, Version::V3_1_1).await;
+        assert_eq!(client.connect(name, true).await, Some(0));
+        let begun = Instant::now();
+        // A second's worth passes at once, the rest at its pace.
+        let beyond = most / 4;
+        for _ in 0..most + beyond {
+            assert!(client.publish(&format!("drawbridge/{name}/x"), b"").await);
+        }
+        assert!(begun.elapsed() > Duration::from_secs(beyond.into()) / (most + 1), "{name}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn hostile_bytes_end_a_connection_and_nothing_else() {
     let site = Site::start().await;
     let config = site.add("dock-1");
@@ -495,4 +517,120 @@ async fn hostile_bytes_end_a_connection_and_nothing_else() {
         assert_eq!(client.closed().await, None);
     }
     assert!(witness.publish("drawbridge/dock-2/x", b"still here").await);
+}
+
+/// Waits for the first event that `wanted` makes something of.
+async fn event<T>(
+    events: &mut tokio::sync::broadcast::Receiver<BrokerEvent>,
+    wanted: impl Fn(&BrokerEvent) -> Option<T>,
+) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = wanted(&events.recv().await.unwrap()) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, found).await.expect("the event comes")
+}
+
+#[tokio::test]
+async fn services_in_the_process_are_told_who_comes_and_goes_and_what_shadows_become() {
+    let site = Site::start().await;
+    let handle = site.broker.as_ref().unwrap().handle();
+    let mut events = handle.events();
+    let mut client = site.connected("dock-1").await;
+    let name = event(&mut events, |event| match event {
+        BrokerEvent::Connected(name) => Some(name.to_string()),
+        _ => None,
+    });
+    assert_eq!(name.await, "dock-1");
+    let mut changes = Vec::new();
+    for document in [
+        r#"{"state":{"desired":{"lock":"open"}}}"#,
+        r#"{"state":{"reported":{"lock":"open"}}}"#,
+        r#"{"state":{"desired":null}}"#,
+    ] {
+        client.publish("$aws/things/dock-1/shadow/name/lock/update", document.as_bytes()).await;
+        let change = event(&mut events, |event| match event {
+            BrokerEvent::Shadow(change) => Some(change.clone()),
+            _ => None,
+        });
+        changes.push(change.await);
+    }
+    let states: Vec<Value> = changes.iter().map(|change| serde_json::json!(change.state)).collect();
+    assert_eq!(
+        states,
+        [
+            serde_json::json!({"desired": {"lock": "open"}, "delta": {"lock": "open"}}),
+            serde_json::json!({"desired": {"lock": "open"}, "reported": {"lock": "open"}}),
+            serde_json::json!({"reported": {"lock": "open"}}),
+        ]
+    );
+    let name = changes[0].name.clone();
+    let kept = handle.shadows().changes(&name, u64::MAX, 10).unwrap();
+    assert_eq!(kept.iter().rev().collect::<Vec<_>>(), changes.iter().map(|change| &**change).collect::<Vec<_>>());
+    assert_eq!(handle.shadows().changes(&name, 3, 1).unwrap(), [ShadowChange::clone(&changes[1])]);
+    assert!(handle.shadows().changes(&name, 1, 10).unwrap().is_empty());
+    // The classic shadow is another one.
+    let classic = ShadowName::new("dock-1", None).unwrap();
+    assert!(handle.shadows().changes(&classic, u64::MAX, 10).unwrap().is_empty());
+
+    let alarm = br#"{"thing":"dock-1","stage":"Released"}"#.to_vec();
+    handle.publish("drawbridge/alarms/dock-1".into(), alarm, device_bridge::broker::Quality::AtMostOnce);
+    let told = event(&mut events, |event| match event {
+        BrokerEvent::Alarm { thing, alarm } => Some((thing.clone(), alarm["stage"].clone())),
+        _ => None,
+    });
+    assert_eq!(told.await, ("dock-1".to_owned(), serde_json::json!("Released")));
+
+    assert!(!handle.scan("dock-1", "T1:X") && !handle.scan("dock-2", "T1:X"), "nobody takes codes");
+    client.subscribe(&["drawbridge/dock-1/scan"], Qos::AtLeastOnce).await.unwrap();
+    assert!(handle.scan("dock-1", "T1:X"));
+    assert_eq!(client.message().await, ("drawbridge/dock-1/scan".to_owned(), b"T1:X".to_vec(), false));
+    client.publish("drawbridge/dock-1/scans", br#"{"status":"refused"}"#).await;
+    let told = event(&mut events, |event| match event {
+        BrokerEvent::Scan { thing, report } => Some((thing.clone(), report["status"].clone())),
+        _ => None,
+    });
+    assert_eq!(told.await, ("dock-1".to_owned(), serde_json::json!("refused")));
+
+    assert_eq!(handle.revoke("dock-1", None).unwrap().len(), 1);
+    let mut awaited = vec!["gone", "changed"];
+    while !awaited.is_empty() {
+        let told = event(&mut events, |event| match event {
+            BrokerEvent::Disconnected(name) if &**name == "dock-1" => Some("gone"),
+            BrokerEvent::Changed(name) if name == "dock-1" => Some("changed"),
+            _ => None,
+        });
+        let told = told.await;
+        awaited.retain(|waiting| *waiting != told);
+    }
+    assert!(client.closed().await.is_none_or(|code| code != 0));
+    assert!(handle.revoke("nobody", None).is_err());
+}
+
+#[tokio::test]
+async fn of_a_shadow_the_newest_changes_are_kept_and_those_of_a_former_life_are_not() {
+    let site = Site::start().await;
+    let handle = site.broker.as_ref().unwrap().handle();
+    let name = ShadowName::new("dock-1", Some("lock")).unwrap();
+    let ask = async |operation, document: String| {
+        handle.shadows().ask(name.clone(), operation, document.into_bytes(), Writes::Both).await.unwrap()
+    };
+    for count in 0..CHANGES_KEPT + 5 {
+        ask(Operation::Update, format!(r#"{{"state":{{"desired":{{"count":{count}}}}}}}"#)).await;
+    }
+    ask(Operation::Delete, String::new()).await;
+    let kept = handle.shadows().changes(&name, u64::MAX, 1000).unwrap();
+    assert_eq!(kept.len() as u64, CHANGES_KEPT);
+    assert_eq!((kept[0].version, &kept[0].state), (CHANGES_KEPT + 6, &None));
+    assert_eq!(kept.last().unwrap().version, 7);
+    // Long after, the version is forgotten, and a shadow of that name begins anew.
+    let mut batch = storage::Batch::default();
+    batch.delete(storage::Table::Shadows, b"dock-1\0lock".to_vec());
+    site.store.commit(batch, storage::Durability::Process).unwrap();
+    ask(Operation::Update, r#"{"state":{"desired":{"count":0}}}"#.to_owned()).await;
+    let kept = handle.shadows().changes(&name, u64::MAX, 1000).unwrap();
+    assert_eq!(kept.iter().map(|change| change.version).collect::<Vec<_>>(), [1]);
 }

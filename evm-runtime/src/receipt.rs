@@ -32,12 +32,25 @@ pub fn encode_receipts(receipts: &[Receipt]) -> Vec<u8> {
 /// Bytes that it did not write.
 pub fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
     let list = rlp::Rlp::new(bytes);
-    let one = |item: rlp::Rlp<'_>| {
-        let bytes = item.data().map_err(|error| error.to_string())?;
-        Receipt::decode_2718(&mut &bytes[..]).map_err(|error| error.to_string())
-    };
     if !list.is_list() {
         return Err("receipts are not a list".to_owned());
     }
-    list.iter().map(one).collect()
+    list.iter().map(|item| decode_item(&item)).collect()
+}
+
+/// Decodes one of the receipts that [`encode_receipts`] wrote; none: there are not so many.
+///
+/// # Errors
+/// Bytes that it did not write.
+pub fn decode_receipt(bytes: &[u8], index: usize) -> Result<Option<Receipt>, String> {
+    let list = rlp::Rlp::new(bytes);
+    if !list.is_list() {
+        return Err("receipts are not a list".to_owned());
+    }
+    list.iter().nth(index).map(|item| decode_item(&item)).transpose()
+}
+
+fn decode_item(item: &rlp::Rlp<'_>) -> Result<Receipt, String> {
+    let bytes = item.data().map_err(|error| error.to_string())?;
+    Receipt::decode_2718(&mut &bytes[..]).map_err(|error| error.to_string())
 }

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use crate::cli::device_flags::GateCommand;
 use crate::cli::device_registry::DeviceCommand;
 use crate::cli::legacy::{Warning, translate};
-use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, Typed, parse};
+use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, IndexCommand, Typed, parse};
 use crate::commands::removedb::Consent;
 use crate::commands::{
     account, bootnode, bridge, code, device, device_registry, doctor, genesis, network, proxy, removedb, say, version,
@@ -154,6 +154,8 @@ fn db_action(command: &DbCommand, loaded: &Loaded) -> Result<DbAction, Fatal> {
         }
         DbCommand::Prune { .. } => Ok(DbAction::Prune),
         DbCommand::Compact { .. } => Ok(DbAction::Compact),
+        DbCommand::Index(IndexCommand::Build { .. }) => Ok(DbAction::BuildIndex),
+        DbCommand::Index(IndexCommand::Drop { .. }) => Ok(DbAction::DropIndex),
         DbCommand::Recover { .. } => Ok(DbAction::Recover),
     }
 }

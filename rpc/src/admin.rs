@@ -129,6 +129,7 @@ pub(crate) fn start_http(api: &Arc<Api>, call: &mut Call<'_>) -> Result<BoxFutur
         cors: list(call)?.unwrap_or(defaults.cors),
         api: list(call)?.unwrap_or(defaults.api),
         vhosts: list(call)?.unwrap_or(defaults.vhosts),
+        desk: defaults.desk,
     };
     let switch = api.switch()?;
     Ok(Box::pin(async move {

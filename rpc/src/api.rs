@@ -37,6 +37,8 @@ pub(crate) struct Api {
     pub(crate) services: Services,
     pub(crate) limits: RpcLimits,
     pub(crate) allow_unprotected_txs: bool,
+    /// Whether this is a dev chain.
+    pub(crate) is_dev: bool,
     /// Whether accounts may be unlocked over RPC while others may reach the node.
     allow_insecure_unlock: bool,
     /// Whether HTTP or WebSocket is served.
@@ -66,6 +68,7 @@ impl Api {
             allow_insecure_unlock: config.allow_insecure_unlock,
             serves_network: AtomicBool::new(config.http.is_some() || config.ws.is_some()),
             switch: OnceLock::new(),
+            is_dev: config.dev,
             price_limit_wei: Mutex::new(config.price_limit_wei),
             suggested_tip: Mutex::new(None),
             filters: Filters::new(config.limits.filters, config.limits.filter_timeout),

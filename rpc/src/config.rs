@@ -43,6 +43,8 @@ pub struct HttpConfig {
     pub cors: Vec<String>,
     /// The host names that requests may be addressed to, besides IP addresses; `*` is any.
     pub vhosts: Vec<String>,
+    /// Whether the desk, the browser application, is served below `/desk/`. WebSocket, where it is on, is served on the same port then.
+    pub desk: bool,
 }
 
 impl Default for HttpConfig {
@@ -53,6 +55,7 @@ impl Default for HttpConfig {
             api: default_api(),
             cors: Vec::new(),
             vhosts: vec!["localhost".to_owned()],
+            desk: true,
         }
     }
 }

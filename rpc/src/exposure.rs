@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// Namespaces that steer the node or sign with its accounts.
-pub const STEERING: [&str; 4] = ["admin", "miner", "perm", "personal"];
+pub const STEERING: [&str; 5] = ["admin", "device", "miner", "perm", "personal"];
 
 /// Methods that change something in namespaces that otherwise only read.
 const CHANGING: [&str; 8] = [

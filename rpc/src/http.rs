@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -27,6 +27,7 @@ use tower::layer::util::Identity;
 
 use crate::budget::{Budget, Held, Share};
 use crate::config::RpcLimits;
+use crate::desk::Desk;
 use crate::dispatch::{CannotPush, Dispatcher, Door, DoorLayer};
 use crate::errors::RpcError;
 use crate::filters::IdSource;
@@ -34,7 +35,7 @@ use crate::gate::{Gate, Key};
 use crate::gzip::{self, Coding, Unpacked};
 use crate::health;
 use crate::message::respond;
-use crate::names::{Names, host_is_allowed, origin_is_allowed};
+use crate::names::{Names, host_is_allowed, is_same_origin, origin_is_allowed};
 use crate::patient::Patient;
 use crate::services::Clock;
 use crate::session::Session;
@@ -196,10 +197,11 @@ pub(crate) struct HttpSide {
     body_bytes: u32,
     batch_items: usize,
     budgets: Budgets,
+    desk: Option<Desk>,
 }
 
 impl HttpSide {
-    /// Serves what `session` offers.
+    /// Serves what `session` offers, and the desk where there is one.
     pub(crate) fn new(
         dispatcher: Arc<Dispatcher>,
         session: Session,
@@ -207,6 +209,7 @@ impl HttpSide {
         vhosts: Vec<String>,
         limits: &RpcLimits,
         budgets: Budgets,
+        desk: Option<Desk>,
     ) -> Self {
         Self {
             door: Door { dispatcher, session, subscribing: CannotPush, places: None },
@@ -215,12 +218,16 @@ impl HttpSide {
             body_bytes: limits.body_bytes,
             batch_items: limits.batch_items,
             budgets,
+            desk,
         }
     }
 
     async fn answer(&self, request: Request<Incoming>, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
+        }
+        if let Some(response) = self.desk.as_ref().and_then(|desk| desk.answer(&request)) {
+            return response;
         }
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = match *request.method() {
@@ -229,7 +236,8 @@ impl HttpSide {
             Method::GET if request.uri().path() != "/" => self.answer_health(&request),
             // Health checks of load balancers ask nothing.
             Method::GET if request.uri().query().is_none() && request.body().is_end_stream() => {
-                Response::new(HttpBody::empty())
+                let welcome = self.desk.as_ref().and_then(|_| Desk::welcome(request.headers()));
+                welcome.unwrap_or_else(|| Response::new(HttpBody::empty()))
             }
             _ => plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
         };
@@ -390,6 +398,8 @@ pub(crate) struct WsSide {
     methods: Methods,
     origins: Names,
     vhosts: Names,
+    /// Whether this node serves pages itself, which may connect to where they come from.
+    has_pages: bool,
 }
 
 impl WsSide {
@@ -418,14 +428,25 @@ impl WsSide {
             .build();
         let service = Server::builder().set_config(config).to_service_builder();
         let layer = DoorLayer { dispatcher, session };
-        Self { stop, service, layer, methods, origins: Names::new(origins), vhosts: Names::new(vhosts) }
+        let (origins, vhosts) = (Names::new(origins), Names::new(vhosts));
+        Self { stop, service, layer, methods, origins, vhosts, has_pages: false }
+    }
+
+    /// Lets the pages that this node serves itself connect.
+    pub(crate) fn for_own_pages(self, has_pages: bool) -> Self {
+        Self { has_pages, ..self }
+    }
+
+    /// The host was checked before, so that a page that comes from it is ours.
+    fn allows_origin(&self, headers: &HeaderMap) -> bool {
+        (self.has_pages && is_same_origin(headers)) || origin_is_allowed(headers, &self.origins)
     }
 
     async fn answer(&self, request: Request<Incoming>, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
-        if !origin_is_allowed(request.headers(), &self.origins) {
+        if !self.allows_origin(request.headers()) {
             return plain(StatusCode::FORBIDDEN, "origin not allowed\n");
         }
         let layer = DoorLayer { session: self.layer.session.with_key(key), ..self.layer.clone() };

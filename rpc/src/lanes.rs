@@ -51,7 +51,7 @@ const COSTLY_METHODS: [&str; 10] = [
     "eth_simulateV1",
 ];
 /// Namespaces of operators; `debug` has some of their methods too.
-const OPERATING_NAMESPACES: [&str; 7] = ["admin", "anvil", "evm", "hardhat", "miner", "perm", "personal"];
+const OPERATING_NAMESPACES: [&str; 8] = ["admin", "anvil", "device", "evm", "hardhat", "miner", "perm", "personal"];
 /// Methods of operators in other namespaces.
 const OPERATING_METHODS: [&str; 2] = ["debug_setHead", "debug_chaindbCompact"];
 

@@ -11,7 +11,11 @@ mod block_id;
 mod budget;
 mod config;
 mod cursor;
+mod dashboard;
 mod debug;
+mod desk;
+mod device;
+mod devices;
 mod discover;
 mod dispatch;
 mod errors;
@@ -24,6 +28,7 @@ mod gate;
 mod gzip;
 pub mod health;
 mod http;
+mod index;
 mod ipc;
 mod jwt;
 mod lanes;
@@ -37,6 +42,7 @@ mod objects;
 mod operation;
 mod ots;
 mod ownership;
+mod page;
 mod params;
 mod patient;
 mod perm;
@@ -53,12 +59,15 @@ mod trace;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use devices::{
+    CertificateView, DeviceError, DeviceEvent, DeviceView, Devices, NoDevices, ShadowAsk, ShadowPlace, ShadowView,
+};
 pub use gate::{Gate, GateError};
 pub use jwt::{JwtSecret, WINDOW_SECONDS};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
 pub use operation::{
-    Alone, ChainFiles, Criterion, Health, LogControl, NetworkControl, NetworkStatus, NodeIdentity, Operation,
-    PeerChain, PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
+    Alone, ChainFiles, Criterion, DeskFacts, Health, LogControl, NetworkControl, NetworkStatus, NodeIdentity,
+    Operation, PeerChain, PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
 };
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};

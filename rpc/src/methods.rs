@@ -14,7 +14,10 @@ use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions}
 use crate::params::Call;
 use crate::server::ServeError;
 use crate::trace::{calls as trace_calls, filter, replays};
-use crate::{admin, backup, discover, explain, logging, miner, net, ots, ownership, perm, personal, txpool};
+use crate::{
+    admin, backup, dashboard, device, discover, explain, index, logging, miner, net, ots, ownership, perm, personal,
+    txpool,
+};
 
 /// Answers a call at once.
 pub(crate) type Answering = fn(&Arc<Api>, &mut Call<'_>) -> Answer;
@@ -171,6 +174,12 @@ pub static METHODS: &[Method] = &[
     slow("rpc_discover", &[], discover::discover, "This table as an OpenRPC document."),
 
     quick("drawbridge_finality", &[], chain_info::finality, "The `latest`, `safe` and `finalized` blocks, and how deep the latter two are."),
+    quick("drawbridge_status", &[], dashboard::status, "What a page about the node shows at once: head, `safe` and `finalized`, the chain's rules, pool, peers, miner, devices, and the node's clock."),
+    slow("drawbridge_series", &["range?"], dashboard::series, "Block time, difficulty, hash rate, gas, transactions and base fee of the last `blocks` (256, at most 4096) up to block `to`, put together into `points` (128, at most 512), column by column; and the miners with their share of the work."),
+    slow("drawbridge_forks", &["depth?"], dashboard::forks, "The blocks of all known branches from `depth` (64, at most 256) below the head on, newest first, and whether each is canonical."),
+    slow("drawbridge_addressTransactions", &["address", "page?"], index::address_transactions, "The transactions in which an address takes part, newest first, a line each with its `roles` (`sender`, `recipient`, `created`, `tokenFrom`, `tokenTo`, `emitter`): `{items, next, indexed}`; the page is `{before, limit}`, and `next` is the next page's `before`. Without an index (`--index`) only the first three roles are found, and a page may be short."),
+    slow("drawbridge_tokenTransfers", &["address", "page?"], index::token_transfers, "The ERC-20 and ERC-721 transfers from and to an address, in the same way."),
+    slow("drawbridge_events", &["query", "page?"], index::events, "The logs by `address` and `topics` as in `eth_getLogs`, newest first, in the same way; an address or a first topic is needed."),
     slow("drawbridge_ownershipProof", &["order", "registry", "anchor", "depth"], ownership::ownership_proof, "An order and its registry at `depth` blocks below the head, proven from block `anchor` on: headers with their signatures, trie nodes. The `proof` crate verifies it."),
 
     quick("txpool_status", &[], txpool::status, "How many transactions are executable and how many wait for an earlier nonce."),
@@ -270,6 +279,19 @@ pub static METHODS: &[Method] = &[
     waiting("admin_stopWS", &[], admin::stop_ws, "Stops it, and closes its connections."),
     subscription("admin_subscribe", &["kind"], "Pushes `peerEvents`: peers that come (`add`) and go (`drop`, with the reason); over WebSocket and IPC."),
     subscription("admin_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
+
+    slow("device_list", &["page?"], device::list, "The devices by name with their certificates, `{items, next}`: those after the name `after`, at most `limit`. Times are seconds since 1970, here and below."),
+    slow("device_get", &["device"], device::get, "One of them."),
+    slow("device_revoke", &["device", "certificate?"], device::revoke, "Revokes the device's certificates for ever, all of them or the one whose id begins so; their ids. It is cut off at once."),
+    slow("device_scan", &["device", "code"], device::scan, "Gives a connected device a code to read as if it had scanned it, for devices that run with `--desk`; `true`. What became of it is told by `device_subscribe`, kind `devices`, event `scan`."),
+    slow("device_shadows", &["device"], device::shadows, "The names of its named shadows."),
+    Method { name: "device_getShadow", arguments: &["device", "shadow?"], about: "A shadow as AWS IoT's, with what differs (`delta`); without a name the classic one. What a shadow refuses has its code (404, 409, …) as data.", handler: Handler::Waiting(device::get_shadow) },
+    Method { name: "device_updateShadow", arguments: &["device", "shadow", "document"], about: "Merges `{\"state\": {\"desired\": …}}` into a shadow (`null`: the classic one), with `version` only into this version; what was accepted.", handler: Handler::Waiting(device::update_shadow) },
+    Method { name: "device_deleteShadow", arguments: &["device", "shadow?"], about: "Deletes a shadow.", handler: Handler::Waiting(device::delete_shadow) },
+    slow("device_history", &["device", "shadow?", "page?"], device::history, "The last versions of a shadow, newest first, `{items, next}`: those before the version `before`, at most `limit`. A hundred are kept."),
+    slow("device_openings", &["option?", "page?"], device::openings, "Releases (`released`) and openings (`opened`) that stand on the chain, newest first: job, device, order, buyer, and where; of one `device` where the option names it. Pages as in `drawbridge_events`."),
+    subscription("device_subscribe", &["kind", "option?"], "Pushes `devices` (`connected`, `disconnected`, `changed`, `alarm`) or `shadow` (option: `{name, shadow}`), each change of a shadow with what is desired, reported and different; over WebSocket and IPC."),
+    subscription("device_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
 
     quick("perm_getNodesAllowlist", &[], perm::nodes, "The only nodes that may come."),
     slow("perm_addNodesToAllowlist", &["nodes"], perm::add_nodes, "Adds nodes (peer ids or multiaddrs) to that list, and to its file."),

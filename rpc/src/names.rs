@@ -51,6 +51,13 @@ fn host_of(value: &str) -> &str {
     }
 }
 
+/// Tells whether a page asks the very host and port that it came from. Behind a proxy that rewrites the host it does not look so.
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    origin.is_some_and(|origin| text(header::HOST).is_some_and(|host| host.eq_ignore_ascii_case(origin)))
+}
+
 /// Programs send no origin; pages must come from a listed one, or, where none is listed, from this machine.
 pub(crate) fn origin_is_allowed(headers: &HeaderMap, origins: &Names) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
@@ -111,5 +118,18 @@ mod tests {
             assert_eq!(allowed(origin, origins), expected, "{origin} {origins:?}");
         }
         assert!(origin_is_allowed(&HeaderMap::new(), &Names::new(vec![])));
+    }
+
+    #[test]
+    fn a_page_of_this_node_is_known_by_host_and_port() {
+        let same = |origin: &str, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            headers.insert(header::HOST, host.parse().unwrap());
+            is_same_origin(&headers)
+        };
+        assert!(same("http://10.0.0.7:8545", "10.0.0.7:8545") && same("https://Node.example", "node.example"));
+        assert!(!same("http://10.0.0.7:8546", "10.0.0.7:8545") && !same("https://evil.example", "10.0.0.7:8545"));
+        assert!(!same("null", "null") && !is_same_origin(&HeaderMap::new()));
     }
 }

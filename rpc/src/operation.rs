@@ -8,6 +8,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, U256};
 use tokio::sync::broadcast;
 
+use crate::devices::{Devices, NoDevices};
+
 /// Holds what the methods of operators work on.
 #[derive(Clone)]
 pub struct Operation {
@@ -19,8 +21,21 @@ pub struct Operation {
     pub files: Arc<dyn ChainFiles>,
     /// The node's health.
     pub health: Arc<dyn Health>,
+    /// The devices.
+    pub devices: Arc<dyn Devices>,
+    /// What the desk is told to work with.
+    pub desk: DeskFacts,
     /// What the node writes about itself.
     pub log: Arc<dyn LogControl>,
+}
+
+/// Holds what an operator tells the desk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeskFacts {
+    /// The registries whose orders it shows and adds to.
+    pub registries: Vec<Address>,
+    /// The bridge's account, which sellers name as their order's operator.
+    pub operator: Option<Address>,
 }
 
 impl Operation {
@@ -33,6 +48,8 @@ impl Operation {
             files: alone.clone(),
             health: alone.clone(),
             log: alone,
+            devices: Arc::new(NoDevices),
+            desk: DeskFacts::default(),
         }
     }
 }

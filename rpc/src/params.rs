@@ -59,6 +59,11 @@ fn unreadable(index: usize, error: &serde_json::Error) -> RpcError {
     RpcError::invalid_argument(index, reason)
 }
 
+/// Tells `null` from nothing.
+pub(crate) fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// A number: `0x`-hexadecimal as the specification has it, or a JSON number, which some scripts send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quantity(pub(crate) u64);

@@ -19,6 +19,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::admin;
 use crate::api::{Api, reply};
 use crate::cursor::{Cursor, Feed};
+use crate::device::Watched;
+use crate::devices::NoDevices;
 use crate::errors::{METHOD_NOT_FOUND, RpcError};
 use crate::eth::logs;
 use crate::eth::polling::announce;
@@ -73,7 +75,36 @@ pub(crate) fn methods(api: Arc<Api>) -> Methods {
             },
         )
         .expect("the names are others");
+    module
+        .register_subscription_raw(
+            "device_subscribe",
+            "device_subscription",
+            "device_unsubscribe",
+            |params, sink, api, _| match read_watched(params.as_str()) {
+                Ok(watched) => drop(tokio::spawn(serve_devices(api, sink, watched))),
+                Err(error) => drop(tokio::spawn(sink.reject(error))),
+            },
+        )
+        .expect("the names are others");
     module.into()
+}
+
+/// Reads what `device_subscribe` is asked for.
+fn read_watched(params: Option<&str>) -> Result<Watched, RpcError> {
+    let params: Option<&RawValue> =
+        params.map(serde_json::from_str).transpose().map_err(|_| RpcError::non_array_arguments())?;
+    let session = Session::new(Transport::WebSocket, []);
+    let mut call = Call::new(params, 2, &session)?;
+    let kind = call.required::<String>()?;
+    Watched::read(&kind, &mut call)?.ok_or_else(|| unknown_kind(&kind, "device"))
+}
+
+/// Pushes what happens among the devices; a node without devices refuses.
+async fn serve_devices(api: Arc<Api>, sink: PendingSubscriptionSink, watched: Watched) {
+    match api.services.operation.devices.events() {
+        Some(events) => push(sink, events, |event| watched.show(event).into_iter().collect()).await,
+        None => sink.reject(RpcError::from(NoDevices::refusal())).await,
+    }
 }
 
 /// Reads what `admin_subscribe` is asked for, of which there is one kind.
@@ -133,13 +164,8 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
 /// The option of a subscription that wants cursors; without the key it wants none.
 #[derive(Deserialize)]
 struct CursorOption {
-    #[serde(default, deserialize_with = "some")]
+    #[serde(default, deserialize_with = "crate::params::some")]
     cursor: Option<Option<Cursor>>,
-}
-
-/// Tells `null` from nothing.
-fn some<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Returns the cursor that a client brings: `Some(None)` where it wants cursors from now on.

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::api::Api;
 use crate::config::{HttpConfig, RpcConfig, WsConfig};
+use crate::desk::Desk;
 use crate::dispatch::Dispatcher;
 use crate::exposure;
 use crate::filters::IdSource;
@@ -41,8 +42,18 @@ pub(crate) struct Switch {
 #[derive(Default)]
 struct Running {
     http: Option<Served>,
-    ws: Option<(Served, ServerHandle)>,
+    /// Whether HTTP serves the desk's pages.
+    desk: bool,
+    ws: Option<RunningWs>,
     ipc: Option<ServerHandle>,
+}
+
+/// WebSocket as it runs.
+struct RunningWs {
+    served: Served,
+    side: Arc<WsSide>,
+    /// Closes its connections.
+    connections: ServerHandle,
 }
 
 /// A socket that a transport is served on.
@@ -84,15 +95,22 @@ impl Switch {
         if let Some(served) = &running.http {
             return Err(ServeError::AlreadyServed { what: "HTTP", addr: served.addr });
         }
-        let shared = running.ws.as_ref().map(|(served, _)| served);
+        let shared = running.ws.as_ref().map(|ws| &ws.served);
         let served = self.socket(shared, &http.addr, http.port, "--http.port").await?;
         let session = Session::new(Transport::Http, http.api.iter().map(String::as_str));
         let session = session.for_audience(self.audience(&http.addr));
         let (cors, vhosts, budgets) = (http.cors.clone(), http.vhosts.clone(), self.budgets.clone());
-        let side = HttpSide::new(Arc::clone(&self.dispatcher), session, cors, vhosts, &self.config.limits, budgets);
+        let desk = http.desk.then(Desk::embedded);
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let side = HttpSide::new(dispatcher, session, cors, vhosts, &self.config.limits, budgets, desk);
         served.listener.set_http(Some(Arc::new(side)));
+        // The desk's pages connect to where they come from, whatever WebSocket's own port is.
+        if let Some(ws) = running.ws.as_ref().filter(|_| http.desk) {
+            served.listener.set_ws(Some(Arc::clone(&ws.side)));
+        }
         let addr = served.addr;
         running.http = Some(served);
+        running.desk = http.desk;
         self.tell(&running);
         Ok(addr)
     }
@@ -105,8 +123,8 @@ impl Switch {
         methods::check_namespaces(&ws.api, "--ws.api")?;
         self.check_exposure(&ws.addr, &ws.api)?;
         let mut running = self.running.lock().await;
-        if let Some((served, _)) = &running.ws {
-            return Err(ServeError::AlreadyServed { what: "WebSocket", addr: served.addr });
+        if let Some(ws) = &running.ws {
+            return Err(ServeError::AlreadyServed { what: "WebSocket", addr: ws.served.addr });
         }
         let served = self.socket(running.http.as_ref(), &ws.addr, ws.port, "--ws.port").await?;
         let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str));
@@ -116,9 +134,14 @@ impl Switch {
         let (dispatcher, methods) = (Arc::clone(&self.dispatcher), self.methods.clone());
         let (origins, ids) = (ws.origins.clone(), Arc::clone(&self.ids));
         let side = WsSide::new(dispatcher, methods, session, origins, vhosts, &self.config.limits, ids, stop);
-        served.listener.set_ws(Some(Arc::new(side)));
+        let has_pages = running.desk || self.config.http.as_ref().is_some_and(|http| http.desk);
+        let side = Arc::new(side.for_own_pages(has_pages));
+        served.listener.set_ws(Some(Arc::clone(&side)));
+        if let Some(http) = running.http.as_ref().filter(|_| running.desk) {
+            http.listener.set_ws(Some(Arc::clone(&side)));
+        }
         let addr = served.addr;
-        running.ws = Some((served, handle));
+        running.ws = Some(RunningWs { served, side, connections: handle });
         self.tell(&running);
         Ok(addr)
     }
@@ -144,7 +167,8 @@ impl Switch {
         let mut running = self.running.lock().await;
         let Some(served) = running.http.take() else { return };
         served.listener.set_http(None);
-        if running.ws.as_ref().is_none_or(|(ws, _)| ws.addr != served.addr) {
+        running.desk = false;
+        if running.ws.as_ref().is_none_or(|ws| ws.served.addr != served.addr) {
             // An error here means that it has stopped already.
             let _ = served.stop.stop();
         }
@@ -154,8 +178,11 @@ impl Switch {
     /// Stops WebSocket and closes its connections; nothing happens where it does not run.
     pub(crate) async fn stop_ws(&self) {
         let mut running = self.running.lock().await;
-        let Some((served, connections)) = running.ws.take() else { return };
+        let Some(RunningWs { served, connections, .. }) = running.ws.take() else { return };
         served.listener.set_ws(None);
+        if let Some(http) = &running.http {
+            http.listener.set_ws(None);
+        }
         let _ = connections.stop();
         if running.http.as_ref().is_none_or(|http| http.addr != served.addr) {
             let _ = served.stop.stop();
@@ -166,7 +193,7 @@ impl Switch {
     /// Stops everything, lets running answers be written for a second, and removes the unix socket.
     pub(crate) async fn stop_all(&self) {
         let running = std::mem::take(&mut *self.running.lock().await);
-        let (ws, connections) = running.ws.unzip();
+        let (ws, connections) = running.ws.map(|ws| (ws.served, ws.connections)).unzip();
         let sockets = running.http.into_iter().chain(ws).map(|served| served.stop);
         let handles: Vec<ServerHandle> = sockets.chain(connections).chain(running.ipc).collect();
         for handle in &handles {

@@ -59,7 +59,10 @@ fn cached(table: Table) -> Option<usize> {
         | Table::Changes
         | Table::AccountHistory
         | Table::SlotHistory
+        | Table::AddressIndex
+        | Table::EventIndex
         | Table::Shadows
+        | Table::ShadowChanges
         | Table::Sessions
         | Table::Queued
         | Table::Retained => None,

@@ -95,7 +95,7 @@ impl RocksStore {
             holes::cut_logs(path).map_err(|error| io_error(path, &error))?;
         }
         let tuning = Tuning::new(&options);
-        let families = family_names(path, &tuning, options.tables)?.into_iter().map(|name| {
+        let families = family_names(path, &tuning, &options)?.into_iter().map(|name| {
             let family_options = tuning.family(&name);
             ColumnFamilyDescriptor::new(name, family_options)
         });
@@ -233,8 +233,9 @@ impl Store for RocksStore {
     }
 
     fn size(&self, table: Table) -> Result<TableSize, StorageError> {
+        let Some(family) = self.database.readable(table) else { return Ok(TableSize::default()) };
         let number = |property| {
-            let value = self.database.rocks().property_int_value_cf(&self.database.family(table), property);
+            let value = self.database.rocks().property_int_value_cf(&family, property);
             value.map(Option::unwrap_or_default).map_err(|error| self.database.blame(error))
         };
         let bytes =
@@ -278,12 +279,19 @@ impl Database {
         &self.borrow_owner().rocks
     }
 
+    /// Returns a table to write; one that came later is there wherever writing is allowed.
     fn family(&self, table: Table) -> &ColumnFamily {
-        self.borrow_dependent().0[table.index()].expect("a database is asked for tables of its own set only")
+        self.readable(table).expect("a database is asked for tables of its own set only")
+    }
+
+    /// Returns a table to read; `None`: the program that wrote the database did not know it.
+    fn readable(&self, table: Table) -> Option<&ColumnFamily> {
+        self.borrow_dependent().0[table.index()]
     }
 
     fn get(&self, table: Table, key: &[u8], options: &ReadOptions) -> Result<Option<Vec<u8>>, StorageError> {
-        match self.rocks().get_pinned_cf_opt(&self.family(table), key, options) {
+        let Some(family) = self.readable(table) else { return Ok(None) };
+        match self.rocks().get_pinned_cf_opt(&family, key, options) {
             Ok(value) => Ok(value.map(|bytes| bytes.to_vec())),
             Err(error) => Err(self.blame(error)),
         }
@@ -296,8 +304,10 @@ impl Database {
         direction: Direction,
         options: ReadOptions,
     ) -> impl Iterator<Item = Result<Entry, StorageError>> + use<'s> {
-        let entries = self.rocks().iterator_cf_opt(&self.family(table), options, IteratorMode::From(key, direction));
-        entries.map(|entry| match entry {
+        let entries = self
+            .readable(table)
+            .map(|family| self.rocks().iterator_cf_opt(&family, options, IteratorMode::From(key, direction)));
+        entries.into_iter().flatten().map(|entry| match entry {
             Ok((key, value)) => Ok((key.into_vec(), value.into_vec())),
             Err(error) => Err(self.blame(error)),
         })
@@ -371,23 +381,30 @@ fn io_error(path: &Path, error: &std::io::Error) -> StorageError {
 
 /// Returns the tables, and whatever else the database has: a newer Drawbridge may have added tables, and its format version can
 /// be read only from an open database.
-fn family_names(path: &Path, tuning: &Tuning, set: TableSet) -> Result<Vec<String>, StorageError> {
-    let tables = set.tables();
+fn family_names(path: &Path, tuning: &Tuning, options: &RocksOptions) -> Result<Vec<String>, StorageError> {
+    let tables = options.tables.tables();
     let mut names: Vec<String> = tables.iter().map(|table| table.name().to_owned()).collect();
     if path.join("CURRENT").exists() {
         let present = DB::list_cf(&tuning.database, path).map_err(|error| translate(error, path))?;
+        if options.read_only {
+            // No table is made here, so that one which an earlier program did not know cannot be opened.
+            names.retain(|name| {
+                present.contains(name) || !tables.iter().any(|table| table.came_later() && table.name() == name)
+            });
+        }
         names.extend(present.into_iter().filter(|name| tables.iter().all(|table| table.name() != name)));
     }
     Ok(names)
 }
 
 fn find_families(rocks: &DB, set: TableSet) -> Result<Families<'_>, StorageError> {
-    let find = |table: Table| {
-        rocks.cf_handle(table.name()).ok_or_else(|| StorageError::Corrupt(format!("table {} is missing", table.name())))
+    let find = |table: Table| match rocks.cf_handle(table.name()) {
+        None if !table.came_later() => Err(StorageError::Corrupt(format!("table {} is missing", table.name()))),
+        found => Ok(found),
     };
     let mut families = [None; Table::COUNT];
     for table in set.tables().iter().copied() {
-        families[table.index()] = Some(find(table)?);
+        families[table.index()] = find(table)?;
     }
     Ok(Families(families))
 }

@@ -20,12 +20,15 @@
 /// | `Changes` | number ⇒ keys that the canonical block changed in `Accounts` and `Slots` |
 /// | `AccountHistory` | keccak(address) ‖ number ⇒ account before the block (empty: none) |
 /// | `SlotHistory` | keccak(address) ‖ keccak(slot) ‖ number ⇒ value before the block (empty: zero) |
+/// | `AddressIndex` | address ‖ number ‖ transaction's index (4 bytes) ⇒ what the address is there (1 byte of flags), canonical only |
+/// | `EventIndex` | scope (1 byte) ‖ what is indexed ‖ number ‖ log's index in the block (4 bytes) ⇒ transaction's index (4 bytes), canonical only |
 ///
 /// The database of the devices is another one ([`TableSet::Devices`]), with these tables:
 ///
 /// | table | key ⇒ value |
 /// |---|---|
 /// | `Shadows` | thing ‖ 0 ‖ shadow name (empty: the classic one) ⇒ document, metadata, version (JSON) |
+/// | `ShadowChanges` | thing ‖ 0 ‖ shadow name ‖ 0 ‖ version ⇒ the shadow's state as of this version, and when (JSON); the newest ones |
 /// | `Sessions` | MQTT client id ⇒ subscriptions and expiry of its session (JSON) |
 /// | `Queued` | MQTT client id ‖ 0 ‖ number ⇒ message that waits for the client |
 /// | `Retained` | topic ⇒ its retained message |
@@ -49,7 +52,10 @@ pub enum Table {
     Changes,
     AccountHistory,
     SlotHistory,
+    AddressIndex,
+    EventIndex,
     Shadows,
+    ShadowChanges,
     Sessions,
     Queued,
     Retained,
@@ -80,10 +86,10 @@ impl Table {
     pub(crate) const COUNT: usize = Self::ALL.len() + Self::DEVICES.len();
 
     /// The tables of the devices, in the order of the enum.
-    pub const DEVICES: [Self; 4] = [Self::Shadows, Self::Sessions, Self::Queued, Self::Retained];
+    pub const DEVICES: [Self; 5] = [Self::Shadows, Self::ShadowChanges, Self::Sessions, Self::Queued, Self::Retained];
 
     /// The tables of the chain, in the order of the enum.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Headers,
         Self::Bodies,
@@ -100,7 +106,14 @@ impl Table {
         Self::Changes,
         Self::AccountHistory,
         Self::SlotHistory,
+        Self::AddressIndex,
+        Self::EventIndex,
     ];
+
+    /// Tells whether databases of earlier programs lack the table. It is made when they are opened; where that is forbidden, it reads empty.
+    pub(crate) const fn came_later(self) -> bool {
+        matches!(self, Self::AddressIndex | Self::EventIndex | Self::ShadowChanges)
+    }
 
     /// Returns the place of the table in the enum.
     pub(crate) const fn index(self) -> usize {
@@ -126,7 +139,10 @@ impl Table {
             Self::Changes => "changes",
             Self::AccountHistory => "account_history",
             Self::SlotHistory => "slot_history",
+            Self::AddressIndex => "address_index",
+            Self::EventIndex => "event_index",
             Self::Shadows => "shadows",
+            Self::ShadowChanges => "shadow_changes",
             Self::Sessions => "sessions",
             Self::Queued => "queued",
             Self::Retained => "retained",

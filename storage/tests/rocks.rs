@@ -324,6 +324,31 @@ fn read_only_works_beside_the_owner_and_refuses_commits() {
 }
 
 #[test]
+fn a_table_that_earlier_programs_did_not_know_reads_empty_and_is_made_where_it_may_be() {
+    let directory = TempDir::new().unwrap();
+    put(&open(directory.path()).unwrap(), 1, b"one");
+    let names = rocksdb::DB::list_cf(&rocksdb::Options::default(), directory.path()).unwrap();
+    let mut earlier = rocksdb::DB::open_cf(&rocksdb::Options::default(), directory.path(), &names).unwrap();
+    for table in [Table::AddressIndex, Table::EventIndex] {
+        earlier.drop_cf(table.name()).unwrap();
+    }
+    drop(earlier);
+    // Another program has written the manifest.
+    let options = RocksOptions { accept_loss: true, ..RocksOptions::default() };
+    let reader = RocksStore::open(directory.path(), RocksOptions { read_only: true, ..options }).unwrap();
+    assert_eq!(reader.get(Table::Slots, &1_u32.to_be_bytes()).unwrap().as_deref(), Some(&b"one"[..]));
+    assert_eq!(reader.get(Table::EventIndex, b"key").unwrap(), None);
+    assert!(reader.iterate(Table::AddressIndex, &[]).next().is_none());
+    assert!(reader.snapshot().seek(Table::AddressIndex, &[]).unwrap().is_none());
+    drop(reader);
+    let owner = RocksStore::open(directory.path(), options).unwrap();
+    let mut batch = Batch::default();
+    batch.put(Table::EventIndex, *b"key", *b"value");
+    owner.commit(batch, Durability::Process).unwrap();
+    assert_eq!(owner.get(Table::EventIndex, b"key").unwrap().as_deref(), Some(&b"value"[..]));
+}
+
+#[test]
 fn a_checkpoint_is_a_database_of_its_moment() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory.path().join("live")).unwrap();

@@ -10,7 +10,9 @@ use crate::world::*;
 /// Imports all blocks in order until one fails; returns the hash of the last head that was acknowledged.
 fn run(store: &Arc<FaultyStore<MemoryStore>>, file: &str, blocks: &[RecoveredBlock]) -> Option<alloy_primitives::B256> {
     let (genesis, _) = consensus::Genesis::parse(file).unwrap();
-    let ledger = chain::Ledger::open(store.clone(), &genesis, file, Default::default()).ok()?;
+    // With the index, whose rows are part of the same batches.
+    let config = chain::LedgerConfig { index: Some(true), ..Default::default() };
+    let ledger = chain::Ledger::open(store.clone(), &genesis, file, config).ok()?;
     let mut head = ledger.view().head().hash();
     for block in blocks {
         if ledger.import(block.clone(), NOW).is_err() {

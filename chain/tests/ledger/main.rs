@@ -6,5 +6,6 @@ mod faults;
 mod files;
 mod foreign;
 mod history;
+mod index;
 mod reorganisation;
 mod world;

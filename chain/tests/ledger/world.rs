@@ -63,6 +63,7 @@ pub(crate) fn open_with(store: Arc<dyn Store>, file: &str, config: LedgerConfig)
 pub(crate) enum Act {
     Send(u8, Address, u64),
     Create(u8),
+    Deploy(u8, Bytes),
     Call(u8, Address, Bytes),
 }
 
@@ -75,6 +76,7 @@ pub(crate) fn sign(ledger: &LedgerHandle, act: &Act) -> RecoveredTransaction {
     let (from, to, value, input) = match act {
         Act::Send(from, to, value) => (*from, TxKind::Call(*to), U256::from(*value), Bytes::new()),
         Act::Create(from) => (*from, TxKind::Create, U256::ZERO, CELL.into()),
+        Act::Deploy(from, code) => (*from, TxKind::Create, U256::ZERO, code.clone()),
         Act::Call(from, to, input) => (*from, TxKind::Call(*to), U256::ZERO, input.clone()),
     };
     let mined = ledger.view().head_state().nonce(address(from)).unwrap();
@@ -148,7 +150,7 @@ pub(crate) fn seal_again(mut block: RecoveredBlock, change: impl FnOnce(&mut con
 
 /// Everything that the canonical chain decides: state, tries, history, canonical indexes, head.
 pub(crate) fn canonical_rows(reader: &dyn Reader) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
-    const TABLES: [Table; 10] = [
+    const TABLES: [Table; 12] = [
         Table::Meta,
         Table::Canonical,
         Table::Transactions,
@@ -159,6 +161,8 @@ pub(crate) fn canonical_rows(reader: &dyn Reader) -> Vec<(Table, Vec<u8>, Vec<u8
         Table::Changes,
         Table::AccountHistory,
         Table::SlotHistory,
+        Table::AddressIndex,
+        Table::EventIndex,
     ];
     let rows = |table| {
         reader.iterate(table, &[]).map(move |entry| {

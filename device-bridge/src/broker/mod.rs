@@ -7,6 +7,7 @@
 //! Protocol state is that of the sans-I/O crate `mqtt-protocol-core`; sessions, routing, policy and the store are here.
 
 mod connection;
+mod events;
 pub mod limits;
 mod listener;
 mod message;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use storage::{StorageError, Store};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -32,6 +33,8 @@ use crate::shadow::{Message as ShadowMessage, ShadowHandle, ShadowService, now_s
 use crate::tls::ServerTls;
 
 pub(crate) use connection::Peer;
+pub use events::BrokerEvent;
+use events::KnownThings;
 use limits::WILL_DELAY_SECONDS_MAX;
 use message::Message;
 pub use message::Quality;
@@ -125,7 +128,9 @@ impl Broker {
         let router = Arc::new(Router::open(store.clone(), now_seconds())?);
         let publisher = router.clone();
         let publish = Box::new(move |message: ShadowMessage| send(&publisher, message));
-        let (service, shadows) = ShadowService::spawn(store, publish)?;
+        let teller = router.clone();
+        let observe = Box::new(move |change| teller.events.tell(BrokerEvent::Shadow(Arc::new(change))));
+        let (service, shadows) = ShadowService::spawn_observed(store, publish, observe)?;
         let shared = Arc::new(Shared { router, registry, shadows, tls, changes: watch::channel(()).0 });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
@@ -198,6 +203,31 @@ impl BrokerHandle {
     pub fn is_connected(&self, client: &str) -> bool {
         self.shared.router.is_connected(client)
     }
+
+    /// Listens to what happens at the broker from now on.
+    pub fn events(&self) -> broadcast::Receiver<BrokerEvent> {
+        self.shared.router.events.listen()
+    }
+
+    /// Gives a connected device a code to read, as if it had scanned it; false: it is not connected, or does not take codes so.
+    pub fn scan(&self, thing: &str, code: &str) -> bool {
+        let topic = events::scan_topic(thing);
+        self.is_connected(thing) && self.publish(topic, code.as_bytes().to_vec(), Quality::AtLeastOnce) > 0
+    }
+
+    /// Revokes the certificates of a thing for ever, or the one whose id begins with `id`, and cuts off at once who shows them. Returns
+    /// their ids.
+    ///
+    /// # Errors
+    /// There is no such thing or certificate, or the registry or the list of revoked certificates cannot be written.
+    pub fn revoke(&self, name: &str, id: Option<&str>) -> Result<Vec<String>, RegistryError> {
+        let shared = &self.shared;
+        let revoked = shared.registry.revoke(name, id, now_seconds())?;
+        // The registry holds from here on.
+        shared.changes.send_replace(());
+        shared.registry.write_revocation_list(now_seconds())?;
+        Ok(revoked)
+    }
 }
 
 impl Shared {
@@ -263,15 +293,21 @@ async fn watch_registry(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>)
     let mut look = tokio::time::interval(WATCH_EVERY);
     let mut recheck = tokio::time::interval(RECHECK_EVERY);
     let mut warn_again = tokio::time::interval(WARN_EVERY);
+    let mut known = KnownThings::of(&shared.registry);
     loop {
         let is_due = tokio::select! {
-            _ = look.tick() => match shared.registry.refresh() {
-                Ok(changed) => changed,
-                Err(problem) => {
+            _ = look.tick() => {
+                if let Err(problem) = shared.registry.refresh() {
                     error!(%problem, "the registry cannot be read: revocations do not reach the broker");
-                    false
                 }
-            },
+                // Somebody else in this process may have read it first.
+                let changed = known.look_again(&shared.registry);
+                let is_due = changed.is_some();
+                for name in changed.unwrap_or_default() {
+                    shared.router.events.tell(BrokerEvent::Changed(name));
+                }
+                is_due
+            }
             _ = recheck.tick() => true,
             _ = warn_again.tick() => {
                 warn_of_expiry(&shared.registry);

@@ -14,6 +14,7 @@ use storage::{Batch, Durability, Reader, StorageError, Store, Table};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::events::{BrokerEvent, Events};
 use super::limits::{RETAINED_BYTES_MAX, RETAINED_MESSAGES_MAX, SESSIONS_MAX, SUBSCRIPTIONS_MAX};
 use super::message::{Message, Quality};
 use super::session::{Close, Pushed, Queued, Session, Subscription};
@@ -24,6 +25,8 @@ pub(super) struct Router {
     routes: RwLock<Routes>,
     store: Arc<dyn Store>,
     connections: AtomicU64,
+    /// What happens here.
+    pub(super) events: Events,
 }
 
 #[derive(Default)]
@@ -84,7 +87,7 @@ impl Router {
         }
         store.commit(orphans, Durability::Process)?;
         info!(sessions = routes.sessions.len(), retained = routes.retained.len(), "sessions are open");
-        Ok(Self { routes: RwLock::new(routes), store, connections: AtomicU64::new(1) })
+        Ok(Self { routes: RwLock::new(routes), store, connections: AtomicU64::new(1), events: Events::default() })
     }
 
     /// Gives a client its session, and takes it away from an earlier connection. None: there are too many sessions.
@@ -119,6 +122,7 @@ impl Router {
             state.ends_at = None;
         }
         self.write_session(&session);
+        self.events.tell(BrokerEvent::Connected(client.clone()));
         Some(Attachment { session, number, is_present, close })
     }
 
@@ -142,6 +146,8 @@ impl Router {
         } else {
             self.write_session(session);
         }
+        drop(routes);
+        self.events.tell(BrokerEvent::Disconnected(session.client.clone()));
     }
 
     /// Subscribes; false: the session has as many subscriptions as it may have.
@@ -193,6 +199,7 @@ impl Router {
     /// Sends a message to all who are subscribed, each once, with the best quality that it subscribed with, and retains it where
     /// that is asked for. Returns how many get it.
     pub(super) fn publish(&self, message: Message) -> usize {
+        self.events.look_at(&message);
         let message = Arc::new(message);
         if message.retain {
             self.retain(&message);

@@ -11,13 +11,15 @@ use alloy_primitives::B256;
 use tokio::sync::mpsc;
 
 use super::checks::{CodePolicy, Refusal, check};
+use super::desk;
 use super::journal::Journal;
 use super::scanner::Scan;
 use crate::actuator::{Actuator, ActuatorSpec, Order};
 use crate::chain_client::orders::{OrderState, Trust};
 use crate::chain_client::proven::Proving;
 use crate::chain_client::{ChainClient, ChainError, Settled};
-use crate::code::{Claim, Code};
+use crate::code::Code;
+use crate::code::claim::Claim;
 use crate::device_clock::now_ms;
 use crate::device_link::{Link, LinkEvent, LinkSettings, Outbound};
 use crate::device_lock::{LockMessage, LockState, Position, desire, read, report, topic};
@@ -52,6 +54,8 @@ pub struct DeviceSettings {
     pub patience: Duration,
     /// The journal's file.
     pub journal: PathBuf,
+    /// Takes codes from the desk too, and tells there what became of each scan; it then runs on when its own source has ended.
+    pub desk: bool,
 }
 
 /// Says what became of a scan.
@@ -92,7 +96,10 @@ pub async fn run(
     let journal = Journal::open(&settings.journal, now_ms() / 1000)
         .map_err(|error| Refusal::Failed(format!("the journal {}: {error}", settings.journal.display())))?;
     let filters = ["update/delta", "update/accepted", "update/rejected", "get/accepted"];
-    let filters = filters.map(|rest| topic(&settings.policy.device, rest)).to_vec();
+    let mut filters = filters.map(|rest| topic(&settings.policy.device, rest)).to_vec();
+    if settings.desk {
+        filters.push(desk::scan_topic(&settings.policy.device));
+    }
     let mut link = Link::start(settings.link.clone(), filters);
     let outbound = link.outbound.clone();
     let actuator = settings.actuator.make(&outbound).map_err(|error| failed(&error))?;
@@ -109,6 +116,7 @@ pub async fn run(
         closing: None,
         released: None,
         denied: None,
+        handed: None,
     };
     if gate.actuator.is_some() {
         gate.say(LockState { lock: Some(Position::Closed), ..LockState::default() });
@@ -116,7 +124,7 @@ pub async fn run(
     let mut ended = None;
     tokio::pin!(stop);
     loop {
-        if ended.is_some_and(|since| gate.is_idle(since)) {
+        if !gate.settings.desk && ended.is_some_and(|since| gate.is_idle(since)) {
             return Ok(());
         }
         tokio::select! {
@@ -130,6 +138,11 @@ pub async fn run(
                 None => ended = Some(Instant::now()),
             },
             () = tokio::time::sleep(TICK) => {}
+        }
+        if gate.scan.is_none()
+            && let Some(text) = gate.handed.take()
+        {
+            gate.take(Ok(text)).await;
         }
         gate.go_on().await;
     }
@@ -179,6 +192,8 @@ struct Gate {
     released: Option<B256>,
     /// Why the shadow service does not take what is desired.
     denied: Option<String>,
+    /// A code that the desk handed over, which waits for its turn. One waits; a later one takes its place.
+    handed: Option<String>,
 }
 
 impl Gate {
@@ -190,8 +205,16 @@ impl Gate {
 
     async fn refuse(&mut self, job: Option<B256>, refusal: Refusal) {
         tracing::info!(job = job.map(tracing::field::display), %refusal, "refused");
+        self.tell(ScanReport::Refused { job, refusal }).await;
+    }
+
+    /// Tells what became of a scan.
+    async fn tell(&mut self, report: ScanReport) {
+        if self.settings.desk {
+            self.outbound.publish(desk::report_topic(&self.settings.policy.device), desk::message(&report));
+        }
         // Nobody may be listening.
-        let _ = self.reports.send(ScanReport::Refused { job, refusal }).await;
+        let _ = self.reports.send(report).await;
     }
 
     /// Takes a scan up, where it is a code for this device.
@@ -235,6 +258,11 @@ impl Gate {
                 }
             }
             LinkEvent::Down(problem) => tracing::warn!(%problem, "no connection to the broker"),
+            LinkEvent::Message { topic, payload }
+                if self.settings.desk && topic == desk::scan_topic(&self.settings.policy.device) =>
+            {
+                self.handed = desk::text(&payload).or(self.handed.take());
+            }
             LinkEvent::Message { topic, payload } => match read(&topic, &payload) {
                 Some((_, LockMessage::Whole(shadow))) => self.see(&shadow.desired),
                 Some((_, LockMessage::Delta(_, desired))) => self.see(&desired),
@@ -343,7 +371,7 @@ impl Gate {
         let (trust, contract, buyer) = (&self.settings.trust, release.contract, release.buyer);
         match &self.settings.proving {
             Some(proving) => self.chain.proven_order(proving, trust, contract, buyer).await,
-            None => self.chain.order(trust, contract, buyer, self.settings.settled).await,
+            None => self.chain.order(trust, &scan.claim, self.settings.settled).await,
         }
     }
 
@@ -353,6 +381,7 @@ impl Gate {
             Ok(state) if !state.known => Refusal::UnknownContract,
             Ok(state) if !state.verified => Refusal::NotOwner,
             Ok(state) if state.release.is_some() => Refusal::Released,
+            Ok(state) if !state.approved => Refusal::WalletSignature,
             Ok(_) => {
                 scan.verified = scan.begun.elapsed();
                 match self.ask(&scan) {
@@ -445,8 +474,7 @@ impl Gate {
         }
         let opened = scan.begun.elapsed();
         tracing::info!(%job, took_ms = opened.as_millis(), "opened");
-        // Nobody may be listening.
-        let _ = self.reports.send(ScanReport::Opened { job, verified: scan.verified, released, opened }).await;
+        self.tell(ScanReport::Opened { job, verified: scan.verified, released, opened }).await;
     }
 
     async fn drive_closed(&mut self, job: B256) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::merge::{Object, difference, merge, stamps};
 use super::request::{Section, Update, client_token, parse_update};
-use super::{Operation, ShadowError, ShadowName};
+use super::{Operation, ShadowChange, ShadowError, ShadowName};
 
 /// The largest shadow, in bytes: `desired` and `reported` together as compact JSON, without metadata (AWS IoT quotas).
 pub const SHADOW_BYTES_MAX: usize = 8 * 1024;
@@ -109,14 +109,27 @@ impl Shadow {
         self.deleted_at.is_some_and(|deleted| deleted.saturating_add(TOMBSTONE_SECONDS) <= now)
     }
 
-    fn get(&self, name: &ShadowName, token: Option<&str>, now: u64) -> Result<Applied, ShadowError> {
-        self.must_exist(name)?;
-        let (mut state, metadata) = self.sections();
+    /// Returns the shadow as a change that came about at `now`.
+    pub(crate) fn as_change(&self, name: &ShadowName, now: u64) -> ShadowChange {
+        let state = self.exists().then(|| self.whole_state());
+        ShadowChange { name: name.clone(), version: self.version, timestamp: now, state }
+    }
+
+    /// Returns what there is of `desired`, `reported` and the difference between them.
+    fn whole_state(&self) -> Object {
+        let (mut state, _) = self.sections();
         let (delta, _) = self.delta();
         if !delta.is_empty() {
             state.insert("delta".into(), Value::Object(delta));
         }
-        let document = json!({ "state": state, "metadata": metadata, "version": self.version, "timestamp": now });
+        state
+    }
+
+    fn get(&self, name: &ShadowName, token: Option<&str>, now: u64) -> Result<Applied, ShadowError> {
+        self.must_exist(name)?;
+        let (_, metadata) = self.sections();
+        let document =
+            json!({ "state": self.whole_state(), "metadata": metadata, "version": self.version, "timestamp": now });
         Ok(Applied::accepted(name, Operation::Get, None, Vec::new(), with_token(document, token)))
     }
 

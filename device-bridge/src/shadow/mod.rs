@@ -4,6 +4,7 @@
 //! [`Shadow::apply`] is the pure core, [`ShadowService`] keeps the documents on disk and answers in groups, and
 //! [`external`] connects it to a broker that is not ours.
 
+mod change;
 mod document;
 mod error;
 pub mod external;
@@ -12,6 +13,7 @@ mod name;
 mod request;
 mod service;
 
+pub use change::{CHANGES_KEPT, ShadowChange};
 pub(crate) use document::refuse;
 pub use document::{Applied, Message, Request, SHADOW_BYTES_MAX, Shadow, TOMBSTONE_SECONDS, Writes};
 pub use error::ShadowError;
@@ -20,7 +22,7 @@ pub use name::{
 };
 pub use request::{CLIENT_TOKEN_BYTES_MAX, REQUEST_BYTES_MAX};
 pub(crate) use service::now_seconds;
-pub use service::{Answer, Job, NamedShadows, Publish, SHADOWS_PER_THING_MAX, ShadowHandle, ShadowService};
+pub use service::{Answer, Job, NamedShadows, Observe, Publish, SHADOWS_PER_THING_MAX, ShadowHandle, ShadowService};
 
 #[cfg(test)]
 mod tests;

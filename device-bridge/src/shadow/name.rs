@@ -56,6 +56,13 @@ impl ShadowName {
         key
     }
 
+    /// Returns what the keys of the shadow's changes begin with.
+    pub(crate) fn changes_prefix(&self) -> Vec<u8> {
+        let mut key = self.key();
+        key.push(0);
+        key
+    }
+
     /// Returns what the keys of all shadows of a thing begin with; 0 is in no name.
     pub(crate) fn prefix(thing: &str) -> Vec<u8> {
         let mut key = thing.as_bytes().to_vec();

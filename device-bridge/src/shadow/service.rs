@@ -9,6 +9,7 @@ use storage::{Batch, Durability, Reader, StorageError, Store, Table};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::{error, info};
 
+use super::change::{self, ShadowChange};
 use super::document::refuse;
 use super::{Applied, Message, Operation, Request, Shadow, ShadowError, ShadowName, Writes};
 
@@ -21,6 +22,9 @@ pub const SHADOWS_PER_THING_MAX: usize = 256;
 
 /// Sends a message to whoever is subscribed; called on the service's thread, in order.
 pub type Publish = Box<dyn Fn(Message) + Send>;
+
+/// Is told of each change of a shadow, on the service's thread, in order, once it is stored; must not block.
+pub type Observe = Box<dyn Fn(ShadowChange) + Send>;
 
 /// The answer's document, or why the request was refused.
 pub type Answer = Result<Vec<u8>, ShadowError>;
@@ -69,10 +73,22 @@ impl ShadowService {
     /// # Errors
     /// The store failed, or there is no thread.
     pub fn spawn(store: Arc<dyn Store>, publish: Publish) -> Result<(Self, ShadowHandle), StorageError> {
+        Self::spawn_observed(store, publish, Box::new(drop))
+    }
+
+    /// The same, and `observe` is told of each change.
+    ///
+    /// # Errors
+    /// The store failed, or there is no thread.
+    pub fn spawn_observed(
+        store: Arc<dyn Store>,
+        publish: Publish,
+        observe: Observe,
+    ) -> Result<(Self, ShadowHandle), StorageError> {
         let forgotten = forget_deleted(&*store, now_seconds())?;
         info!(forgotten, "shadows are open");
         let (jobs, receiver) = mpsc::channel(QUEUED_REQUESTS_MAX);
-        let worker = Worker { store: store.clone(), publish };
+        let worker = Worker { store: store.clone(), publish, observe };
         let thread = thread::Builder::new()
             .name("shadows".into())
             .spawn(move || worker.run(receiver))
@@ -133,6 +149,20 @@ impl ShadowHandle {
     }
 }
 
+impl ShadowHandle {
+    /// Returns up to `most` changes of a shadow before the version `before`, the newest first. The newest
+    /// [`CHANGES_KEPT`](super::CHANGES_KEPT) are kept.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn changes(&self, name: &ShadowName, before: u64, most: usize) -> Result<Vec<ShadowChange>, ShadowError> {
+        change::read(&*self.store, name, before, most).map_err(|problem| {
+            error!(%problem, "the shadow store failed");
+            ShadowError::Internal
+        })
+    }
+}
+
 impl std::fmt::Debug for ShadowHandle {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("ShadowHandle").finish_non_exhaustive()
@@ -148,6 +178,7 @@ impl std::fmt::Debug for ShadowService {
 struct Worker {
     store: Arc<dyn Store>,
     publish: Publish,
+    observe: Observe,
 }
 
 impl Worker {
@@ -168,10 +199,17 @@ impl Worker {
         // What earlier requests of this group changed, not yet committed.
         let mut changed: HashMap<ShadowName, Shadow> = HashMap::new();
         let mut applied = Vec::with_capacity(group.len());
+        let (mut changes, mut batch) = (Vec::new(), Batch::default());
         for job in &group {
-            applied.push(self.apply(job, &mut changed, now).unwrap_or_else(|problem| failed(job, &problem, now)));
+            let done = self.apply(job, &mut changed, now).and_then(|(done, change)| {
+                if let Some(change) = change {
+                    change.keep(&*self.store, &mut batch)?;
+                    changes.push(change);
+                }
+                Ok(done)
+            });
+            applied.push(done.unwrap_or_else(|problem| failed(job, &problem, now)));
         }
-        let mut batch = Batch::default();
         for (name, shadow) in &changed {
             let row = serde_json::to_vec(shadow).expect("a shadow is always written as JSON");
             batch.put(Table::Shadows, name.key(), row);
@@ -181,7 +219,9 @@ impl Worker {
         {
             // Nothing of the group is stored, so nothing of it may be told.
             applied = group.iter().map(|job| failed(job, &problem, now)).collect();
+            changes.clear();
         }
+        changes.into_iter().for_each(&self.observe);
         for (job, applied) in group.into_iter().zip(applied) {
             applied.messages.into_iter().for_each(&self.publish);
             if let Some(reply) = job.reply {
@@ -191,7 +231,12 @@ impl Worker {
         }
     }
 
-    fn apply(&self, job: &Job, changed: &mut HashMap<ShadowName, Shadow>, now: u64) -> Result<Applied, StorageError> {
+    fn apply(
+        &self,
+        job: &Job,
+        changed: &mut HashMap<ShadowName, Shadow>,
+        now: u64,
+    ) -> Result<(Applied, Option<ShadowChange>), StorageError> {
         let shadow = match changed.get(&job.name) {
             Some(shadow) => shadow.clone(),
             None => match self.store.get(Table::Shadows, &job.name.key())? {
@@ -201,13 +246,15 @@ impl Worker {
         };
         let request = Request { name: &job.name, operation: job.operation, payload: &job.payload, writes: job.writes };
         if shadow.version() == 0 && job.operation == Operation::Update && self.is_full(job.name.thing(), changed)? {
-            return Ok(refuse(&job.name, job.operation, &job.payload, ShadowError::TooLarge, now));
+            return Ok((refuse(&job.name, job.operation, &job.payload, ShadowError::TooLarge, now), None));
         }
         let mut applied = shadow.apply(&request, now);
-        if let Some(next) = applied.document.take() {
+        let change = applied.document.take().map(|next| {
+            let change = next.as_change(&job.name, now);
             changed.insert(job.name.clone(), next);
-        }
-        Ok(applied)
+            change
+        });
+        Ok((applied, change))
     }
 
     /// Tells whether a thing has as many shadows as it may have.

@@ -123,6 +123,10 @@ pub struct DeviceRunArgs {
     /// Pictures of codes (PNG, JPEG), separated by commas
     #[arg(long = "picture", value_name = "FILES", help_heading = "Codes", conflicts_with_all = ["codes", "camera"])]
     pub pictures: Option<List<String>>,
+    /// Take codes also from the camera of the desk, the browser page of the node whose broker this is. Whoever may use that page can then show
+    /// a buyer's code from elsewhere
+    #[arg(long, help_heading = "Codes")]
+    pub desk: bool,
     /// Command that writes one camera picture (PNG, JPEG) to its standard output, run again and again
     #[arg(long, value_name = "COMMAND", help_heading = "Codes", conflicts_with = "codes")]
     pub camera: Option<String>,
@@ -251,6 +255,9 @@ pub struct CodeMakeArgs {
     /// The buyer's signature, 65 bytes, made by another wallet
     #[arg(long, value_name = "BYTES", requires = "nonce", requires = "not_after")]
     pub signature: Option<alloy_primitives::Bytes>,
+    /// The signature of a contract wallet that is the buyer (EIP-1271), made by its owners; only the chain can say whether it counts
+    #[arg(long = "wallet-signature", value_name = "BYTES", requires = "nonce", requires = "not_after", conflicts_with_all = ["signature", "account", "plain"])]
+    pub wallet_signature: Option<alloy_primitives::Bytes>,
     /// The nonce, 16 bytes [default: random]
     #[arg(long, value_name = "BYTES")]
     pub nonce: Option<alloy_primitives::FixedBytes<16>>,

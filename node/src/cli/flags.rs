@@ -74,6 +74,10 @@ pub struct StorageArgs {
     /// archive is --history 0, full is --history 90000
     #[arg(long, value_name = "MODE", hide_possible_values = true)]
     pub gcmode: Option<GcMode>,
+    /// Keep an index of addresses and events, so that pages about accounts and contracts are quick [default: as the database has it; with --dev
+    /// true]
+    #[arg(long)]
+    pub index: Option<bool>,
     /// Memory for the database's caches, in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(8..=1_048_576))]
     pub cache: Option<u64>,

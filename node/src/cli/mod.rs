@@ -341,9 +341,33 @@ pub enum DbCommand {
         #[command(flatten)]
         place: PlaceArgs,
     },
+    /// Build or drop the index of addresses and events
+    #[command(subcommand)]
+    Index(IndexCommand),
     /// Open a database whose log was damaged: whole blocks before the damage stay, the rest is given up; then verify
     #[command(after_help = "Example:\n  drawbridge db recover --datadir node")]
     Recover {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+/// `drawbridge db index …`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum IndexCommand {
+    /// Build it for all blocks that are there, or complete it; imports extend it from then on
+    #[command(after_help = "Example:\n  drawbridge db index build --datadir node")]
+    Build {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Drop it; imports no longer extend it
+    #[command(
+        after_help = "Example:\n  drawbridge db index drop --datadir node && drawbridge db compact --datadir node"
+    )]
+    Drop {
         /// Where.
         #[command(flatten)]
         place: PlaceArgs,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use alloy_primitives::Address;
 use clap::Args;
 
 use crate::config::values::{Ether, List, Span, Wei};
@@ -28,6 +29,15 @@ pub struct HttpArgs {
     /// Host names under which the node may be asked, separated by commas; * is any [default: localhost]
     #[arg(long = "http.vhosts", value_name = "HOSTS")]
     pub http_vhosts: Option<List<String>>,
+    /// Serve the desk, the browser application, below /desk/ on the HTTP port [default: true]
+    #[arg(long)]
+    pub desk: Option<bool>,
+    /// Order registries that the desk works with, separated by commas
+    #[arg(long = "desk.registry", value_name = "ADDRESSES")]
+    pub desk_registry: Option<List<Address>>,
+    /// Account of the bridge, which the desk proposes to sellers as their order's operator
+    #[arg(long = "desk.operator", value_name = "ADDRESS")]
+    pub desk_operator: Option<Address>,
 }
 
 /// JSON-RPC over WebSocket.
@@ -89,7 +99,7 @@ pub struct RpcArgs {
     /// made where it is missing
     #[arg(long = "rpc.jwtsecret", value_name = "FILE")]
     pub rpc_jwtsecret: Option<PathBuf>,
-    /// Serve admin, miner, perm and personal, and unlocked accounts, beyond this machine to whoever asks, without key or token
+    /// Serve admin, device, miner, perm and personal, and unlocked accounts, beyond this machine to whoever asks, without key or token
     #[arg(long = "rpc.allow-exposed")]
     pub rpc_allow_exposed: Option<bool>,
     /// Connections for HTTP and WebSocket together; those that have been idle for longest make room for new ones [default: 16384]

@@ -146,18 +146,9 @@ fn revoke(folder: &Path, name: &str, certificate: Option<&str>, out: &mut dyn Wr
     let now = now_seconds();
     let revoked = registry.revoke(name, certificate, now).map_err(fatal)?;
     // The registry holds from here on; the list is for brokers that are not ours.
-    let authority = authority(folder)?;
-    loop {
-        let listed = registry.revoked();
-        authority.write_revocation_list(&listed, now).map_err(fatal)?;
-        // Another command may have revoked more meanwhile, and the last list written must have all of it.
-        registry.refresh().map_err(fatal)?;
-        if registry.revoked().len() == listed.len() {
-            break;
-        }
-    }
+    let list = registry.write_revocation_list(now).map_err(fatal)?;
     revoked.iter().try_for_each(|id| say(out, format_args!("Revoked: {id}")))?;
-    say(out, format_args!("List for other brokers: {}", Authority::revocation_list_path(folder).display()))
+    say(out, format_args!("List for other brokers: {}", list.display()))
 }
 
 fn list(folder: &Path, out: &mut dyn Write) -> Result<(), Fatal> {

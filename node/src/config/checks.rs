@@ -175,6 +175,7 @@ fn build_data(args: DataArgs, storage: StorageArgs, places: &Places, is_dev: boo
         dir: args.datadir.unwrap_or_else(|| fallback.clone()),
         temporary,
         history_blocks: NonZeroU64::new(history),
+        index: storage.index.or(is_dev.then_some(true)),
         cache_mib: storage.cache.unwrap_or(defaults.cache_mib),
         fsync: storage.fsync.unwrap_or_default(),
     })
@@ -205,6 +206,9 @@ fn build_http(args: HttpArgs, is_dev: bool, is_open: bool, warnings: &mut Vec<Wa
         host,
         cors_origins: listed(args.http_corsdomain, dev_origins(is_dev)),
         virtual_hosts: listed(args.http_vhosts, defaults.virtual_hosts),
+        desk: args.desk.unwrap_or(defaults.desk),
+        desk_registries: listed(args.desk_registry, defaults.desk_registries),
+        desk_operator: args.desk_operator,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The layers: a flag wins over the environment, that over the configuration file, that over the default.
 //!
 //! A setting has one name, its flag. In the environment it is `DRAWBRIDGE_` and the name in capitals with `_` for `.` and
-//! `-`; in the file it is the same name as a TOML key, where `http`, `ws`, `mqtt`, `dev`, `p2p` and `metrics`, which are tables,
+//! `-`; in the file it is the same name as a TOML key, where `http`, `ws`, `desk`, `mqtt`, `dev`, `p2p` and `metrics`, which are tables,
 //! are switched on by `enabled`. All layers go through the same parser, so that a value means the same everywhere.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const CONFIG_SIZE_BYTES_MAX: u64 = 1024 * 1024;
 const ENV_PREFIX: &str = "DRAWBRIDGE_";
 
 /// Flags that are tables in the file.
-const TABLES: [&str; 6] = ["http", "ws", "mqtt", "dev", "p2p", "metrics"];
+const TABLES: [&str; 7] = ["http", "ws", "desk", "mqtt", "dev", "p2p", "metrics"];
 
 /// Says which layer a setting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -249,7 +249,9 @@ fn what_is_printed_reads_back_as_the_same_configuration() {
         "--genesis g.json --identity me --ipcdisable --nodiscover --p2p.mdns --p2p.quic --maxpeers 7 --p2p.addr ::1 --metrics --metrics.port 0 \
          --bootnodes /ip4/10.0.0.7/tcp/30303/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X,/dns4/b/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X \
          --p2p.trusted 12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X --p2p.external /ip4/203.0.113.7/tcp/1 --log.format json --log.file x.log --color never \
-         --rpc.jwtsecret secret --rpc.connections 100 --rpc.allow-exposed --fsync block --cache 512 --miner.recommit 500ms --miner.etherbase 1 --ipcpath /tmp/x.ipc --keystore keys",
+         --rpc.jwtsecret secret --rpc.connections 100 --rpc.allow-exposed \
+         --desk=false --desk.registry 0x00000000000000000000000000000000000000ab --desk.operator 0x00000000000000000000000000000000000000cd --index \
+         --fsync block --cache 512 --miner.recommit 500ms --miner.etherbase 1 --ipcpath /tmp/x.ipc --keystore keys",
     ] {
         let loaded = load_line(line, &[]).unwrap();
         for origins in [Origins::Shown, Origins::Hidden] {

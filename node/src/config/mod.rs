@@ -21,13 +21,14 @@ pub use layers::{Loaded, Origin, load};
 pub use network::{MetricsConfig, NetworkConfig};
 
 /// The namespaces of JSON-RPC that this program serves.
-pub const APIS: [&str; 14] = [
+pub const APIS: [&str; 15] = [
     "eth",
     "net",
     "web3",
     "drawbridge",
     "txpool",
     "admin",
+    "device",
     "perm",
     "miner",
     "personal",
@@ -72,6 +73,8 @@ pub struct DataConfig {
     pub temporary: bool,
     /// How many blocks of state history are kept; none: all.
     pub history_blocks: Option<NonZeroU64>,
+    /// Whether there is an index of addresses and events; none: as the database has it.
+    pub index: Option<bool>,
     /// Memory for the database's caches, in MiB.
     pub cache_mib: u64,
     /// When commits reach the disk.
@@ -101,6 +104,7 @@ impl Default for DataConfig {
             dir: PathBuf::from(".drawbridge"),
             temporary: false,
             history_blocks: None,
+            index: None,
             cache_mib: 64,
             fsync: Fsync::Second,
         }
@@ -145,6 +149,12 @@ pub struct HttpConfig {
     pub cors_origins: Vec<String>,
     /// Host names under which the node may be asked; `*` is any.
     pub virtual_hosts: Vec<String>,
+    /// Whether the desk, the browser application, is served there.
+    pub desk: bool,
+    /// The order registries that the desk works with.
+    pub desk_registries: Vec<Address>,
+    /// The bridge's account that the desk proposes to sellers.
+    pub desk_operator: Option<Address>,
 }
 
 impl Default for HttpConfig {
@@ -156,6 +166,9 @@ impl Default for HttpConfig {
             apis: default_apis(),
             cors_origins: Vec::new(),
             virtual_hosts: vec!["localhost".into()],
+            desk: true,
+            desk_registries: Vec::new(),
+            desk_operator: None,
         }
     }
 }

@@ -77,6 +77,7 @@ fn data_settings(config: &NodeConfig) -> Vec<Setting> {
         // A temporary directory is not a setting: it is another one at each start.
         ("datadir", if data.temporary { None } else { path(&data.dir) }),
         ("history", number(data.history_blocks.map_or(0, std::num::NonZeroU64::get))),
+        ("index", data.index.and_then(switch)),
         ("cache", number(data.cache_mib)),
         ("fsync", text(name_of(&data.fsync))),
         ("genesis", genesis),
@@ -122,6 +123,9 @@ fn serving_settings(config: &NodeConfig) -> Vec<Setting> {
         ("http.api", list(&http.apis)),
         ("http.corsdomain", list(&http.cors_origins)),
         ("http.vhosts", list(&http.virtual_hosts)),
+        ("desk", switch(http.desk)),
+        ("desk.registry", list(&http.desk_registries)),
+        ("desk.operator", http.desk_operator.and_then(text)),
         ("ws", switch(ws.enabled)),
         ("ws.addr", text(&ws.host)),
         ("ws.port", number(ws.port)),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chain::{ImportError, verify};
+use chain::{ImportError, index, verify};
 use storage::{RocksOptions, StorageError, Store, Table};
 
 use super::DbAction;
@@ -21,7 +21,12 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
     let _datadir = Datadir::open(&config.data)?;
     let store = match action {
         DbAction::Recover => open_store_with(&config, RocksOptions { accept_loss: true, ..RocksOptions::default() })?,
-        DbAction::Inspect | DbAction::Verify | DbAction::Prune | DbAction::Compact => open_store(&config)?,
+        DbAction::Inspect
+        | DbAction::Verify
+        | DbAction::Prune
+        | DbAction::Compact
+        | DbAction::BuildIndex
+        | DbAction::DropIndex => open_store(&config)?,
     };
     // A newer format must not be touched; an unknown chain file says nothing about the tables.
     match chain::stored_chain_file(&*store) {
@@ -36,6 +41,8 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
         DbAction::Inspect => inspect(&config, &*store, out),
         DbAction::Verify | DbAction::Recover => check(&config, &*store, out),
         DbAction::Prune => prune(&config, &*store, out),
+        DbAction::BuildIndex => build_index(&config, &*store, out),
+        DbAction::DropIndex => drop_index(&config, &*store, out),
         DbAction::Compact => {
             store.compact().map_err(|error| storage_error(&config.data.dir, error))?;
             say(out, "compacted")
@@ -109,6 +116,16 @@ fn prune(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<
     let kept = config.data.history_blocks.map_or(u64::MAX, std::num::NonZeroU64::get);
     let pruned = verify::prune(store, kept, |_| {}).map_err(|error| import_error(config, error))?;
     say(out, format_args!("dropped the history of {pruned} blocks; that of the newest {kept} stays"))
+}
+
+fn build_index(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
+    let built = index::build(store, |_, _| {}).map_err(|error| import_error(config, error))?;
+    say(out, format_args!("indexed {} blocks; the index covers blocks {} to {}", built.blocks, built.first, built.last))
+}
+
+fn drop_index(config: &NodeConfig, store: &dyn Store, out: &mut dyn Write) -> Result<(), Fatal> {
+    let dropped = index::drop_all(store).map_err(|error| import_error(config, error))?;
+    say(out, format_args!("dropped {dropped} rows of the index; `drawbridge db compact` gives their space back"))
 }
 
 fn import_error(config: &NodeConfig, error: ImportError) -> Fatal {

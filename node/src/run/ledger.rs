@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chain::{Ledger, LedgerConfig, LedgerHandle, OpenError, PoolConfig};
+use chain::{ImportError, Ledger, LedgerConfig, LedgerHandle, OpenError, PoolConfig, index};
 use consensus::{Genesis, genesis};
 use storage::{Durability, RocksOptions, RocksStore, StorageError, Store};
 use tracing::{info, warn};
@@ -15,6 +15,9 @@ use crate::config::values::Fsync;
 use crate::config::{ChainFileChoice, DEV_MNEMONIC, DevConfig, NodeConfig};
 use crate::datadir::Datadir;
 use crate::exit::Fatal;
+
+/// How often a long start tells how far it is.
+const INDEX_TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Says whether seals of other clients are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +80,34 @@ pub(super) fn open_with(config: &NodeConfig, seals: ForeignSeals) -> Result<Open
     if seals == ForeignSeals::Trusted {
         genesis.spec.trust_foreign_seals();
     }
+    complete_index(config, &*store)?;
     let ledger = Ledger::open(store.clone(), &genesis, &text, ledger_config(config))
         .map_err(|error| open_error(&config.data.dir, error))?;
     keep_chain_file(config, &text)?;
     Ok(Opened { ledger, genesis, store, datadir })
+}
+
+/// Builds what an index lacks that is to be there, and tells how far it is: on a long chain that takes a while.
+fn complete_index(config: &NodeConfig, store: &dyn Store) -> Result<(), Fatal> {
+    let failed = |error: ImportError| match error {
+        ImportError::Storage(error) => storage_error(&config.data.dir, error),
+        other => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause: other.to_string() },
+    };
+    if !config.data.index.map_or_else(|| index::is_on(store), Ok).map_err(failed)? {
+        return Ok(());
+    }
+    let mut told = std::time::Instant::now();
+    let built = index::build(store, |done, head| {
+        if told.elapsed() >= INDEX_TELL_EVERY {
+            told = std::time::Instant::now();
+            info!(done, head, "indexing addresses and events");
+        }
+    });
+    let built = built.map_err(failed)?;
+    if built.blocks > 0 {
+        info!(blocks = built.blocks, head = built.last, "the index of addresses and events is complete");
+    }
+    Ok(())
 }
 
 /// Puts a copy of the chain file beside the database, where people and `dumpgenesis` find it.
@@ -150,6 +177,7 @@ fn ledger_config(config: &NodeConfig) -> LedgerConfig {
             Fsync::Second => Durability::Process,
         },
         history: config.data.history_blocks.map(std::num::NonZeroU64::get),
+        index: config.data.index,
         pool: PoolConfig {
             price_limit_wei: pool.price_limit_wei,
             price_bump_percent: u64::from(pool.price_bump_percent),

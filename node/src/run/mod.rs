@@ -3,6 +3,7 @@
 mod backup;
 mod blocks;
 mod database;
+mod device_desk;
 mod devices;
 mod gate;
 mod ledger;
@@ -44,6 +45,10 @@ pub enum DbAction {
     Prune,
     /// Gives back the space of what was deleted.
     Compact,
+    /// Builds or completes the index of addresses and events.
+    BuildIndex,
+    /// Drops it.
+    DropIndex,
     /// Opens a database whose log lost what had been synced, and checks what is left.
     Recover,
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
+use super::device_desk::NodeDevices;
 use super::gate;
 use super::ledger::{Opened, open, storage_error};
 use super::network::{self, NetworkSwitch};
@@ -83,6 +84,12 @@ async fn serve_until_stopped(
     let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
     let mut meeting = Meeting::start(config, opened)?;
+    let devices = NodeDevices::new();
+    if config.mqtt.enabled {
+        meeting.operation.devices = devices.clone();
+    }
+    let (registries, operator) = (config.http.desk_registries.clone(), config.http.desk_operator);
+    meeting.operation.desk = rpc::DeskFacts { registries, operator };
     meeting.operation.log = Arc::new(log);
     let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
     let rpc = start_rpc(config, opened, keystore, miner, meeting.operation.clone()).await?;
@@ -94,6 +101,7 @@ async fn serve_until_stopped(
             return Err(fatal);
         }
     };
+    broker.iter().for_each(|broker| devices.open(broker));
     let mut network = meeting.network;
     let mut sync = tokio::time::interval(SYNC_EVERY);
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
@@ -128,6 +136,7 @@ async fn serve_until_stopped(
     info!("stopping");
     meeting.is_stopping.store(true, Ordering::Relaxed);
     rpc.stop().await;
+    devices.close();
     if let Some(broker) = broker {
         broker.stop().await;
     }
@@ -400,6 +409,7 @@ fn rpc_config(config: &NodeConfig) -> RpcConfig {
             api: http.apis.clone(),
             cors: http.cors_origins.clone(),
             vhosts: http.virtual_hosts.clone(),
+            desk: http.desk,
         }),
         ws: ws.enabled.then(|| rpc::WsConfig {
             addr: ws.host.clone(),
@@ -435,6 +445,9 @@ fn announce(config: &NodeConfig, opened: &Opened, rpc: &RpcHandle) -> Result<(),
     );
     if let Some(addr) = rpc.http_addr {
         info!(url = %format!("http://{addr}"), "JSON-RPC over HTTP");
+        if config.http.desk {
+            info!(url = %format!("http://{addr}/desk/"), "the desk");
+        }
     }
     if let Some(addr) = rpc.ws_addr {
         info!(url = %format!("ws://{addr}"), "JSON-RPC over WebSocket");
@@ -448,6 +461,9 @@ fn announce(config: &NodeConfig, opened: &Opened, rpc: &RpcHandle) -> Result<(),
     let endpoints = [("HTTP", "http", rpc.http_addr), ("WebSocket", "ws", rpc.ws_addr)];
     for (name, scheme, addr) in endpoints.into_iter().filter_map(|(name, scheme, addr)| Some((name, scheme, addr?))) {
         text.push_str(&format!("{name:<17}{scheme}://{addr}\n"));
+    }
+    if let Some(addr) = rpc.http_addr.filter(|_| config.http.desk) {
+        text.push_str(&format!("{:<17}http://{addr}/desk/\n", "Desk"));
     }
     // Nobody may read standard output; the log has told where the node listens.
     let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());

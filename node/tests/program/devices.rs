@@ -1,9 +1,12 @@
 //! `drawbridge device …`, and the broker inside a node and as a process of its own. What the broker does with clients is tested where it
 //! is, and with AWS's device SDKs by `make devices`.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::{Home, Node};
 
@@ -94,4 +97,118 @@ fn a_port_that_is_taken_names_its_flag() {
         .failed(69, &["--mqtt.port", &port.to_string()]);
     home.run(&format!("device serve --datadir node --mqtt.port 0 --mqtt.httpsport {port}"))
         .failed(69, &["--mqtt.httpsport", &port.to_string()]);
+}
+
+/// What a node pushes over its local socket.
+struct Pushed {
+    socket: UnixStream,
+    lines: std::io::Lines<BufReader<UnixStream>>,
+}
+
+impl Pushed {
+    fn connect(node: &mut Node, home: &Home) -> Self {
+        let socket = UnixStream::connect(node.ipc(home)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { lines: BufReader::new(socket.try_clone().unwrap()).lines(), socket }
+    }
+
+    fn line(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    fn subscribe(&mut self, params: Value) {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "device_subscribe", "params": params});
+        writeln!(self.socket, "{request}").unwrap();
+        let answer = self.line();
+        assert!(answer["result"].is_string(), "{answer}");
+    }
+
+    /// Waits for the first item that has this field.
+    fn next(&mut self, field: &str, value: &str) -> Value {
+        loop {
+            let mut line = self.line();
+            assert_eq!(line["method"], "device_subscription");
+            let item = line["params"]["result"].take();
+            if item[field] == value {
+                return item;
+            }
+        }
+    }
+}
+
+#[test]
+fn devices_and_shadows_are_shown_changed_and_told_live_over_json_rpc() {
+    let home = Home::new();
+    let mut node = Node::dev(&home, "--mqtt --mqtt.port 0 --mqtt.httpsport 0");
+    node.wait_line("MQTT over TLS");
+    let (mut devices, mut shadows) = (Pushed::connect(&mut node, &home), Pushed::connect(&mut node, &home));
+    devices.subscribe(json!(["devices"]));
+    shadows.subscribe(json!(["shadow", {"name": "lock-1", "shadow": "lock"}]));
+    let id = home.run("device add lock-1 --datadir node").field("Certificate id:");
+    home.run("device add lock-2 --datadir node --writes reported").succeeded();
+    let added = devices.next("event", "changed")["device"].take();
+    assert_eq!((&added["name"], &added["connected"]), (&json!("lock-1"), &json!(false)));
+    assert_eq!((&added["certificates"][0]["id"], &added["certificates"][0]["state"]), (&json!(id), &json!("active")));
+    devices.next("event", "changed");
+    assert_eq!(node.call("device_get", json!(["lock-1"])), added);
+    let page = node.call("device_list", json!([{"limit": 1}]));
+    assert_eq!((&page["items"], &page["next"]), (&json!([added]), &json!("lock-1")));
+    let rest = node.call("device_list", json!([{"after": "lock-1"}]));
+    assert_eq!((&rest["items"][0]["writes"], &rest["next"]), (&json!("reported"), &Value::Null));
+
+    let update = |document: Value| node.try_call("device_updateShadow", json!(["lock-1", "lock", document]));
+    update(json!({"state": {"desired": {"lock": "open"}}})).unwrap();
+    update(json!({"state": {"reported": {"lock": "open"}}, "version": 1})).unwrap();
+    let refused = update(json!({"state": {"desired": {"lock": "closed"}}, "version": 1})).unwrap_err();
+    assert_eq!((&refused["message"], &refused["data"]), (&json!("Version conflict"), &json!("409")));
+    // Another shadow of the device is not what was subscribed to.
+    node.call("device_updateShadow", json!(["lock-1", null, {"state": {"desired": {"lock": "open"}}}]));
+    let first = shadows.next("name", "lock-1");
+    assert_eq!(first["state"], json!({"desired": {"lock": "open"}, "delta": {"lock": "open"}}));
+    let second = shadows.next("name", "lock-1");
+    assert_eq!((&second["version"], &second["state"]["delta"]), (&json!(2), &Value::Null));
+    let shadow = node.call("device_getShadow", json!(["lock-1", "lock"]));
+    assert_eq!((&shadow["version"], &shadow["state"]), (&json!(2), &second["state"]));
+    assert_eq!(node.call("device_shadows", json!(["lock-1"])), json!(["lock"]));
+    let history = node.call("device_history", json!(["lock-1", "lock", {"limit": 1}]));
+    assert_eq!((&history["items"], &history["next"]), (&json!([second]), &json!(2)));
+    let older = node.call("device_history", json!(["lock-1", "lock", {"before": 2}]));
+    assert_eq!((&older["items"], &older["next"]), (&json!([first]), &Value::Null));
+    node.call("device_deleteShadow", json!(["lock-1", "lock"]));
+    assert_eq!(shadows.next("name", "lock-1")["state"], Value::Null);
+    let gone = node.try_call("device_getShadow", json!(["lock-1", "lock"])).unwrap_err();
+    assert_eq!(gone["data"], json!("404"));
+
+    assert_eq!(node.call("device_revoke", json!(["lock-1"])), json!([id]));
+    let revoked = devices.next("event", "changed")["device"].take();
+    assert_eq!(revoked["certificates"][0]["state"], json!("revoked"));
+    assert!(home.join("node/devices/crl.pem").exists());
+    for (method, params, words) in [
+        ("device_get", json!(["nobody"]), "no device nobody"),
+        ("device_revoke", json!(["nobody"]), "no device nobody"),
+        ("device_revoke", json!(["lock-2", ""]), "empty certificate id"),
+        ("device_scan", json!(["lock-2", "T1:X"]), "lock-2 is not connected"),
+        ("device_scan", json!(["lock-2", "X".repeat(401)]), "401 bytes"),
+        ("device_scan", json!(["nobody", "T1:X"]), "no device nobody"),
+        ("device_getShadow", json!(["a/b"]), "Invalid name"),
+        ("device_updateShadow", json!(["lock-2", "lock"]), "missing value"),
+        ("device_history", json!(["lock-2", "lock", {"after": 1}]), "unknown field"),
+    ] {
+        let error = node.try_call(method, params).unwrap_err();
+        assert!(error["message"].as_str().unwrap().contains(words), "{method}: {error}");
+    }
+    node.end();
+}
+
+#[test]
+fn devices_are_steered_over_http_only_where_that_is_asked_for() {
+    let home = registry();
+    let node = Node::start(&home, "--datadir node --http --mqtt --mqtt.port 0 --mqtt.httpsport 0");
+    let refused = node.try_call("device_list", json!([])).unwrap_err();
+    assert_eq!(refused["code"], json!(-32601));
+    node.end();
+    let node = Node::start(&home, "--datadir node --http --http.api eth,device");
+    let refused = node.try_call("device_list", json!([])).unwrap_err();
+    assert!(refused["message"].as_str().unwrap().contains("--mqtt"), "{refused}");
+    node.end();
 }

@@ -1,8 +1,9 @@
 //! The transactions in which an address takes part, page by page through the chain.
 //!
-//! There is no index of this. Most blocks are passed over by what is known of them: the account's history says whether the block
-//! changed it, the bloom whether it may have emitted logs, the transactions who sent and got them. Only blocks that one of
-//! these points to are replayed. Thus a contract that another one merely reads from is not found in that transaction.
+//! An index (`--index`) and the account's history name the blocks to look at. Without an index most blocks are passed over by what is
+//! known of them: the account's history says whether the block changed it, the bloom whether it may have emitted logs, the transactions
+//! who sent and got them. Only blocks that one of these points to are replayed. Thus a contract that another one merely reads from is
+//! not found in that transaction.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use alloy_consensus::{EMPTY_ROOT_HASH, Transaction as _};
 use alloy_primitives::{Address, BloomInput, keccak256};
 use chain::ChainView;
+use chain::index::IndexReader;
 use consensus::RecoveredBlock;
 use evm_runtime::{StateView, trace};
 use serde::Serialize;
@@ -64,17 +66,17 @@ fn search(api: &Arc<Api>, call: &mut Call<'_>, towards: Towards) -> Answer {
         address,
         towards,
         deadline: &deadline,
+        index: view.index()?,
         txs: Vec::new(),
         receipts: Vec::new(),
     };
     let head = view.head().number;
-    let is_whole = match towards {
-        Towards::Older => {
-            let newest = if from == 0 { head } else { from.saturating_sub(1).min(head) };
-            found.walk((1..=newest).rev(), size)?
-        }
-        Towards::Newer => found.walk(from.saturating_add(1)..=head, size)?,
+    let first = match towards {
+        Towards::Older if from == 0 => Some(head),
+        Towards::Older => from.checked_sub(1).map(|newest| newest.min(head)),
+        Towards::Newer => from.checked_add(1).filter(|oldest| *oldest <= head),
     };
+    let is_whole = found.walk(first, size)?;
     let (mut txs, mut receipts) = (found.txs, found.receipts);
     if towards == Towards::Newer {
         txs.reverse();
@@ -94,14 +96,18 @@ struct Search<'a> {
     address: Address,
     towards: Towards,
     deadline: &'a Deadline,
+    index: Option<IndexReader>,
     txs: Vec<Value>,
     receipts: Vec<Value>,
 }
 
 impl Search<'_> {
-    /// Looks at blocks until the page is full or the time is up; tells whether all of them were looked at.
-    fn walk(&mut self, numbers: impl Iterator<Item = u64>, size: usize) -> Result<bool, RpcError> {
-        for number in numbers {
+    /// Looks at blocks from `first` on until the page is full or the time is up; tells whether all of them were looked at.
+    fn walk(&mut self, first: Option<u64>, size: usize) -> Result<bool, RpcError> {
+        let mut next = first;
+        while let Some(at) = next {
+            let Some(number) = self.candidate(at)? else { break };
+            next = self.beyond(number);
             if self.txs.len() >= size {
                 return Ok(false);
             }
@@ -112,6 +118,31 @@ impl Search<'_> {
             self.look_at(number)?;
         }
         Ok(true)
+    }
+
+    /// Returns the block after `number` in the search's direction.
+    fn beyond(&self, number: u64) -> Option<u64> {
+        match self.towards {
+            Towards::Older => number.checked_sub(1),
+            Towards::Newer => number.checked_add(1).filter(|next| *next <= self.view.head().number),
+        }
+    }
+
+    /// Returns the nearest block from `at` on that is worth looking at: by the index one in which the address takes part or that changed
+    /// its account; without an index any but the genesis block.
+    fn candidate(&self, at: u64) -> Result<Option<u64>, RpcError> {
+        let Some(index) = self.index.as_ref().filter(|index| index.first <= 1) else {
+            return Ok((at > 0).then_some(at));
+        };
+        let account = keccak256(self.address);
+        let known = match self.towards {
+            Towards::Older => index.block_before(self.address, at)?.max(self.state.previous_change(account, at)?),
+            Towards::Newer => {
+                let (named, changed) = (index.block_after(self.address, at)?, self.state.next_change(account, at)?);
+                named.into_iter().chain(changed).min()
+            }
+        };
+        Ok(known.filter(|number| (1..=self.view.head().number).contains(number)))
     }
 
     fn look_at(&mut self, number: u64) -> Result<(), RpcError> {

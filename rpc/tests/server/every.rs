@@ -30,6 +30,7 @@ const COUNTS: &str = "5f54600101805f555f5260205fa000";
 const ALONE: Answer = Words("the node runs alone");
 const NO_NODES: Answer = Words("Node allowlist has not been enabled");
 const NO_ACCOUNTS: Answer = Words("Account allowlist has not been enabled");
+const NO_DEVICES: Answer = Words("no devices");
 const NO_LOG: Answer = Words("no log that could be changed");
 
 /// Method, parameters of a good request (words with `$` are put in from the world of the test), and what comes of it.
@@ -101,6 +102,12 @@ const EXAMPLES: &[(&str, &str, Answer)] = &[
     ("rpc_modules", "[]", Gives),
     ("rpc_discover", "[]", Gives),
     ("drawbridge_finality", "[]", Gives),
+    ("drawbridge_status", "[]", Gives),
+    ("drawbridge_series", "[]", Gives),
+    ("drawbridge_forks", "[8]", Gives),
+    ("drawbridge_addressTransactions", r#"["$account"]"#, Gives),
+    ("drawbridge_tokenTransfers", r#"["$account"]"#, Gives),
+    ("drawbridge_events", r#"[{"address": "$contract"}]"#, Gives),
     ("drawbridge_ownershipProof", r#"["$contract", "$other", "0x0", "0x0"]"#, Gives),
     ("txpool_status", "[]", Gives),
     ("txpool_content", "[]", Gives),
@@ -199,6 +206,18 @@ const EXAMPLES: &[(&str, &str, Answer)] = &[
     ("perm_addAccountsToAllowlist", r#"[["$other"]]"#, NO_ACCOUNTS),
     ("perm_removeAccountsFromAllowlist", r#"[["$other"]]"#, NO_ACCOUNTS),
     ("perm_reloadPermissionsFromFile", "[]", Words("has not been enabled")),
+    ("device_list", "[]", NO_DEVICES),
+    ("device_get", r#"["lock-1"]"#, NO_DEVICES),
+    ("device_revoke", r#"["lock-1"]"#, NO_DEVICES),
+    ("device_scan", r#"["lock-1", "code"]"#, NO_DEVICES),
+    ("device_shadows", r#"["lock-1"]"#, NO_DEVICES),
+    ("device_getShadow", r#"["lock-1"]"#, NO_DEVICES),
+    ("device_updateShadow", r#"["lock-1", null, {}]"#, NO_DEVICES),
+    ("device_deleteShadow", r#"["lock-1"]"#, NO_DEVICES),
+    ("device_history", r#"["lock-1"]"#, NO_DEVICES),
+    ("device_openings", "[]", Gives),
+    ("device_subscribe", r#"["devices"]"#, NO_DEVICES),
+    ("device_unsubscribe", r#"["0x1"]"#, Is(false)),
 ];
 
 /// A node, one connection to its unix socket, and what the examples name.

@@ -55,7 +55,12 @@ async fn otterscan_learns_what_it_asks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn otterscan_pages_through_blocks_and_addresses() {
-    let node = Node::usual().await;
+    for node in Node::without_and_with_index().await {
+        page_through(node).await;
+    }
+}
+
+async fn page_through(node: Node) {
     let creates = node.deploy(CREATES).await;
     let mut hashes = Vec::new();
     for _ in 0..3 {

@@ -3,12 +3,15 @@
 
 mod accounts;
 mod calls;
+mod dashboard;
+mod desk;
 mod doors;
 mod every;
 mod explained;
 mod explorer;
 mod gate;
 mod hostile;
+mod indexed;
 mod logs;
 mod node;
 mod pushed;

@@ -32,7 +32,7 @@ const KEYS: [&str; 2] = [
 /// The chain id of the dev chain.
 pub(crate) const CHAIN_ID: u64 = 1337;
 /// All namespaces.
-pub(crate) const ALL: [&str; 13] = [
+pub(crate) const ALL: [&str; 14] = [
     "eth",
     "net",
     "web3",
@@ -41,6 +41,7 @@ pub(crate) const ALL: [&str; 13] = [
     "miner",
     "personal",
     "admin",
+    "device",
     "perm",
     "debug",
     "trace",
@@ -181,10 +182,17 @@ pub(crate) struct Chain {
 impl Chain {
     /// Opens a dev chain in memory.
     pub(crate) fn open() -> Self {
+        Self::open_with(LedgerConfig::default())
+    }
+
+    /// Opens one with an index of addresses and events.
+    pub(crate) fn indexed() -> Self {
+        Self::open_with(LedgerConfig { index: Some(true), ..LedgerConfig::default() })
+    }
+
+    fn open_with(config: LedgerConfig) -> Self {
         let (genesis, _) = Genesis::parse(consensus::genesis::DEV).unwrap();
-        let ledger =
-            Ledger::open(Arc::new(MemoryStore::new()), &genesis, consensus::genesis::DEV, LedgerConfig::default())
-                .unwrap();
+        let ledger = Ledger::open(Arc::new(MemoryStore::new()), &genesis, consensus::genesis::DEV, config).unwrap();
         Self { ledger, clock: Arc::new(AtomicU64::new(genesis.header.timestamp + 10)) }
     }
 
@@ -246,7 +254,15 @@ impl Node {
 
     /// Starts a node, or says why the server does not start.
     pub(crate) async fn try_start(config: RpcConfig) -> Result<Self, rpc::ServeError> {
-        let chain = Chain::open();
+        Self::start_on(Chain::open(), config).await
+    }
+
+    /// Starts a node without an index, and one with it: what they answer must not differ.
+    pub(crate) async fn without_and_with_index() -> [Self; 2] {
+        [Self::usual().await, Self::start_on(Chain::indexed(), config()).await.unwrap()]
+    }
+
+    async fn start_on(chain: Chain, config: RpcConfig) -> Result<Self, rpc::ServeError> {
         let keys = Arc::new(TestKeys::default());
         keys.add(key(0), "password", true).unwrap();
         let clock = Arc::clone(&chain.clock);

@@ -161,7 +161,10 @@ fn access(table: Table) -> Access {
         | Table::Invalid
         | Table::AccountHistory
         | Table::SlotHistory
+        | Table::AddressIndex
+        | Table::EventIndex
         | Table::Shadows
+        | Table::ShadowChanges
         | Table::Sessions
         | Table::Queued
         | Table::Retained => Access::Rows,

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "printing the figures is what this program is for")]
 
 mod import;
+mod index;
 mod single;
 mod sizes;
 
@@ -10,7 +11,7 @@ use bench::Failure;
 use bench::recorded::Size;
 use clap::{Parser, ValueEnum};
 
-/// Measures import, state root, flat read, seal search and sender recovery.
+/// Measures import, the index, state root, flat read, seal search and sender recovery.
 #[derive(Parser)]
 struct Flags {
     /// What to measure; nothing is everything
@@ -28,6 +29,9 @@ struct Flags {
     /// How often import and execution are repeated
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// The node whose pages are asked for, such as one that `load` has filled
+    #[arg(long, value_name = "URL", required_if_eq("what", "pages"))]
+    url: Option<String>,
     /// The largest state, in accounts
     #[arg(long, default_value_t = 1_000_000)]
     accounts: usize,
@@ -43,6 +47,10 @@ enum What {
     Seal,
     /// Sender recovery
     Recover,
+    /// The index of addresses and events: what it costs an import
+    Index,
+    /// The pages that are answered from it, by the node that --url names
+    Pages,
 }
 
 /// The node's own allocator: what is measured is what runs.
@@ -62,6 +70,13 @@ fn main() -> Result<(), Failure> {
     if wanted(What::Import) {
         let size = Size { blocks: flags.blocks, transfers: flags.transfers, holders: flags.holders };
         import::measure(size, flags.rounds)?;
+    }
+    if wanted(What::Index) {
+        let size = Size { blocks: flags.blocks, transfers: flags.transfers, holders: flags.holders };
+        index::measure(size, flags.rounds)?;
+    }
+    if let Some(url) = &flags.url {
+        index::measure_pages(url)?;
     }
     if wanted(What::State) {
         sizes::measure(flags.accounts)?;

@@ -6,6 +6,9 @@ use std::path::Path;
 use super::new::PlannedNode;
 use crate::cli::network_commands::NewArgs;
 
+/// What a node for JSON-RPC offers: what clients, and the desk's explorer, ask for.
+const APIS: [&str; 6] = ["eth", "net", "web3", "drawbridge", "txpool", "ots"];
+
 /// Returns the configuration of one node. Paths are those from the network's folder.
 pub(super) fn config(args: &NewArgs, node: &PlannedNode, all: &[PlannedNode]) -> String {
     let others: Vec<_> =
@@ -20,14 +23,18 @@ pub(super) fn config(args: &NewArgs, node: &PlannedNode, all: &[PlannedNode]) ->
         // The key is open only to the local socket: HTTP is off.
         let _ = writeln!(text, "mine = true\nunlock = [\"0\"]\npassword = \"{name}/password.txt\"");
     }
+    if node.rpc_port.is_some() {
+        // People open the desk there.
+        text.push_str("index = true\n");
+    }
     let _ = writeln!(text, "\n[p2p]\nenabled = true\nreserved = [{}]", others.join(", "));
     if let Some(miner) = node.miner {
         let _ = writeln!(text, "\n[miner]\nthreads = 1\ncpu = {}\netherbase = \"{miner}\"", args.miner_cpu);
     }
     if let Some(port) = node.rpc_port {
-        let _ =
-            writeln!(text, "\n[http]\nenabled = true\nport = {port}\napi = [\"eth\", \"net\", \"web3\", \"txpool\"]");
-        let _ = writeln!(text, "\n[ws]\nenabled = true\nport = {port}\napi = [\"eth\", \"net\", \"web3\", \"txpool\"]");
+        for transport in ["http", "ws"] {
+            let _ = writeln!(text, "\n[{transport}]\nenabled = true\nport = {port}\napi = {APIS:?}");
+        }
     }
     let _ = writeln!(text, "\n[metrics]\nenabled = true\nport = {}", node.metrics_port);
     text
