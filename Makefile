@@ -31,8 +31,8 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients tools orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample help
-.PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate
+.PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients tools orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample rpc-abuse help
+.PHONY: abuse-sample faults crash power disk-full io-errors corrupt differential cluster partitions simulate
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,7 +62,7 @@ desk-built: setup
 	@scripts/desk.sh
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all desk-built ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
@@ -135,6 +135,12 @@ conformance-sample: build-all
 
 partitions: build-all ## five nodes in network namespaces: partitions, loss, slow links, kills (N, SEED)
 	$(TARGET)/release/partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
+
+rpc-abuse: build-all ## hostile and careless clients against JSON-RPC, and others are still served (ABUSE="--idle 1000 --calls 20" and more)
+	$(TARGET)/release/abuse --node $(BIN) --seed $(SEED) --strict $(ABUSE)
+
+abuse-sample: build-all
+	$(TARGET)/release/abuse --node $(BIN) --seed $(SEED) --idle 500 --slow 200 --readers 20 --seconds 3 --malformed 10000 --calls 20 --blocks 20
 
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
 	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'

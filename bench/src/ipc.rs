@@ -23,8 +23,16 @@ impl Ipc {
     /// # Errors
     /// Nobody listens there.
     pub fn connect(path: &Path) -> Result<Self, Failure> {
+        Self::connect_for(path, ANSWER_TIME_MAX)
+    }
+
+    /// Connects for calls that may take so long.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn connect_for(path: &Path, answer_time_max: Duration) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+        stream.set_read_timeout(Some(answer_time_max))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 

@@ -12,7 +12,7 @@ use consensus::{Genesis, RecoveredBlock, RecoveredTransaction, Witness};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use evm_runtime::state::AccountAmendment;
 use parking_lot::{Mutex, RwLock};
-use storage::{RowCache, StorageError, Store};
+use storage::{RowCache, StorageError, Store, Table};
 
 use crate::backup::{self, BackupError, BackupRecord};
 use crate::build::{self, BuildRequest, Candidate};
@@ -23,6 +23,7 @@ use crate::open::{LedgerConfig, OpenError, head_view, initialise};
 use crate::pool::{DropReason, JournalError, JournalReport, Pool, PoolError, TransactionOrigin};
 use crate::rewind::{self, AfterRewind, BLOCKS_PER_BATCH, RewindTarget};
 use crate::snapshot::StateSnapshot;
+use crate::verify;
 use crate::view::ChainView;
 
 /// How many imports may wait for the writer; whoever brings more waits.
@@ -305,6 +306,32 @@ impl LedgerHandle {
     pub fn back_up(&self, target: &Path) -> Result<BackupRecord, BackupError> {
         let _one_at_a_time = self.shared.backups.lock();
         backup::create(&*self.shared.store, target)
+    }
+
+    /// Returns what the database says about itself, and how large its tables are, as lines of text.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn describe_database(&self) -> Result<String, StorageError> {
+        let store = &*self.shared.store;
+        let mut text = String::new();
+        for table in Table::ALL {
+            let size = store.size(table)?;
+            text.push_str(&format!("{:<18}{:>14} rows {:>16} bytes\n", table.name(), size.rows, size.bytes));
+        }
+        for (name, value) in verify::facts(store)? {
+            text.push_str(&format!("{name:<18}{value}\n"));
+        }
+        Ok(text)
+    }
+
+    /// Rewrites the database, so that deleted rows give their space back; imports go on meanwhile.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn compact_database(&self) -> Result<(), StorageError> {
+        let _one_at_a_time = self.shared.backups.lock();
+        self.shared.store.compact()
     }
 
     /// Brings all imports to the disk.

@@ -292,6 +292,17 @@ impl ChainView {
         Ok(StateView::at(self.snapshot.clone(), number))
     }
 
+    /// Returns the value under a key of a table that is given by its name; without a name, of the first table that has the key. For looking
+    /// into a database; nothing where there is no such table.
+    pub fn row(&self, table: Option<&str>, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        for candidate in Table::ALL.into_iter().filter(|candidate| table.is_none_or(|name| name == candidate.name())) {
+            if let Some(value) = self.snapshot.get(candidate, key)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the snapshot that this view reads, for tools that inspect tables.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot

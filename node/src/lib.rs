@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod datadir;
 pub mod exit;
 pub mod keystore;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rpc::LogControl;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,15 +17,56 @@ use crate::config::LogConfig;
 use crate::config::values::{Color, LogFormat};
 use crate::exit::Fatal;
 
-/// Changes how much is logged while the program runs.
+/// Changes how much is logged while the program runs. The default changes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct LogHandle(Option<Arc<Changeable>>);
+
+#[derive(Debug)]
+struct Changeable {
+    filter: reload::Handle<EnvFilter, Registry>,
+    levels: Mutex<Levels>,
+}
+
+/// How much is logged: by all, and by modules that have their own measure.
 #[derive(Clone, Debug)]
-pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
+struct Levels {
+    verbosity: u8,
+    modules: Vec<(String, u8)>,
+}
 
 impl LogHandle {
-    /// Sets the verbosity, 0 (silent) to 5 (everything); larger numbers are 5.
-    pub fn set_verbosity(&self, verbosity: u8) {
+    fn change(&self, change: impl FnOnce(&mut Levels)) -> Result<(), String> {
+        let Some(changeable) = &self.0 else { return Ok(()) };
+        let mut levels = changeable.levels.lock();
+        let mut wanted = levels.clone();
+        change(&mut wanted);
+        let filter = EnvFilter::try_new(wanted.directives()).map_err(|error| error.to_string())?;
         // It fails only when the subscriber is gone, and then nobody listens.
-        let _ = self.0.reload(filter(verbosity));
+        let _ = changeable.filter.reload(filter);
+        *levels = wanted;
+        Ok(())
+    }
+}
+
+impl LogControl for LogHandle {
+    fn set_verbosity(&self, verbosity: u8) {
+        // The words for every verbosity are a filter, and those for the modules were one before.
+        let _ = self.change(|levels| levels.verbosity = verbosity);
+    }
+
+    fn set_modules(&self, modules: &[(String, u8)]) -> Result<(), String> {
+        self.change(|levels| levels.modules = modules.to_vec())
+    }
+}
+
+impl Levels {
+    fn directives(&self) -> String {
+        let mut text = directives(self.verbosity).to_owned();
+        for (module, level) in &self.modules {
+            let level = ["off", "error", "warn", "info", "debug"].get(usize::from(*level)).unwrap_or(&"trace");
+            text.push_str(&format!(",{module}={level}"));
+        }
+        text
     }
 }
 
@@ -33,7 +75,8 @@ impl LogHandle {
 /// # Errors
 /// The log file cannot be opened.
 pub fn start(config: &LogConfig) -> Result<LogHandle, Fatal> {
-    let (filter, handle) = reload::Layer::new(filter(config.verbosity));
+    let levels = Levels { verbosity: config.verbosity, modules: Vec::new() };
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(levels.directives()));
     let is_terminal = io::stderr().is_terminal();
     let is_json = is_json(config.format, is_terminal);
     let colored =
@@ -51,7 +94,7 @@ pub fn start(config: &LogConfig) -> Result<LogHandle, Fatal> {
     // The layers sit below the filter in type only: a global filter holds for all of them.
     let subscriber = tracing_subscriber::registry().with(filter).with(layers);
     let _ = subscriber.try_init();
-    Ok(LogHandle(handle))
+    Ok(LogHandle(Some(Arc::new(Changeable { filter: handle, levels: Mutex::new(levels) }))))
 }
 
 type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry>;
@@ -66,8 +109,8 @@ where
 }
 
 /// Our own crates log at the verbosity; the libraries below say what they have to say at 2 (warnings), and more from 4 on.
-fn filter(verbosity: u8) -> EnvFilter {
-    EnvFilter::new(match verbosity {
+fn directives(verbosity: u8) -> &'static str {
+    match verbosity {
         0 => "off",
         1 => "error",
         // That a message is known already is no news to an operator.
@@ -79,7 +122,7 @@ fn filter(verbosity: u8) -> EnvFilter {
             "debug,jsonrpsee=info,jsonrpsee_server=info,hyper=info,soketto=info,tower=info,libp2p=info,yamux=info,multistream_select=info,netlink_proto=info,quinn=info"
         }
         _ => "trace",
-    })
+    }
 }
 
 fn is_json(format: LogFormat, is_terminal: bool) -> bool {
@@ -201,8 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn modules_have_their_own_verbosity() {
+        let levels = Levels { verbosity: 1, modules: vec![("network".to_owned(), 0), ("rpc::http".to_owned(), 9)] };
+        assert_eq!(levels.directives(), "error,network=off,rpc::http=trace");
+        assert!(EnvFilter::try_new(levels.directives()).is_ok());
+        let (_filter, handle) = reload::Layer::new(EnvFilter::new("info"));
+        let levels = Mutex::new(Levels { verbosity: 3, modules: Vec::new() });
+        let log = LogHandle(Some(Arc::new(Changeable { filter: handle, levels })));
+        assert!(log.set_modules(&[("no module".to_owned(), 3)]).is_err());
+        assert_eq!(log.set_modules(&[("chain".to_owned(), 3)]), Ok(()));
+        assert_eq!(LogHandle::default().set_modules(&[]), Ok(()));
+    }
+
+    #[test]
     fn every_verbosity_is_a_filter_that_means_itself() {
         use tracing_subscriber::filter::LevelFilter;
+        let filter = |verbosity| EnvFilter::try_new(directives(verbosity)).unwrap();
         let levels = (0..=6).map(|verbosity| filter(verbosity).max_level_hint().unwrap()).collect::<Vec<_>>();
         use LevelFilter as L;
         assert_eq!(levels, [L::OFF, L::ERROR, L::WARN, L::INFO, L::DEBUG, L::TRACE, L::TRACE]);

@@ -16,6 +16,7 @@ use crate::commands::{
 };
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
+use crate::console::{self, Attach};
 use crate::exit::{Fatal, report};
 use crate::logging;
 use crate::run::{self, BackupAction, DbAction, Export, ForeignSeals};
@@ -56,8 +57,8 @@ fn refuse(error: &clap::Error, warnings: &[Warning]) -> ExitCode {
 
 fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fatal> {
     let command = typed.cli.command.unwrap_or_else(|| Command::Node(Box::default()));
+    let log = runs_long(&command).then(|| logging::start(&loaded.config.log)).transpose()?.unwrap_or_default();
     if runs_long(&command) {
-        logging::start(&loaded.config.log)?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -65,7 +66,11 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         print_warnings(warnings);
     }
     match command {
-        Command::Node(_) => run::node(loaded.config),
+        Command::Node(_) => run::node(loaded.config, log),
+        Command::Attach(args) => {
+            let attach = Attach { endpoint: args.endpoint, exec: args.exec, jwt_secret_file: args.jwtsecret };
+            console::run(&attach, &loaded.config, &mut io::stdout())
+        }
         Command::Init { file, .. } => run::init(loaded.config, file),
         Command::Export { file, first, last, .. } => run::export(loaded.config, Export { file, first, last }),
         Command::Import { files, no_verify_seal, .. } => {
@@ -98,7 +103,7 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         Command::Network(command) => network::run(&command, &mut io::stdout()),
         Command::Join(args) => {
             let config = network::prepare(&args.ticket, loaded.config, &mut io::stdout())?;
-            if args.prepare { Ok(()) } else { run::node(config) }
+            if args.prepare { Ok(()) } else { run::node(config, log) }
         }
         Command::Bootnode(args) => bootnode::run(&args, &loaded.config.network, &mut io::stdout()),
         Command::Version => version::print(&mut io::stdout()),
@@ -118,6 +123,7 @@ fn runs_long(command: &Command) -> bool {
         | Command::Join(_) => true,
         Command::Device(command) => matches!(**command, DeviceCommand::Serve { .. } | DeviceCommand::Gate(_)),
         Command::Account(_)
+        | Command::Attach(_)
         | Command::Code(_)
         | Command::Proxy(_)
         | Command::Genesis(_)

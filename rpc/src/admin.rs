@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alloy_primitives::U64;
+use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use crate::api::{Answer, Api, reply};
+use crate::config::{HttpConfig, WsConfig};
 use crate::errors::RpcError;
 use crate::operation::{PeerChange, PeerView};
 use crate::params::{Call, Quantity};
@@ -116,6 +118,71 @@ pub(crate) fn import_chain(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let file: PathBuf = call.required::<String>()?.into();
     api.services.operation.files.import(&file).map_err(RpcError::server)?;
     reply(&true)
+}
+
+/// Starts HTTP where `host`, `port`, `cors`, `apis` and `vhosts` say; what is left out is as it is where the node starts without flags.
+pub(crate) fn start_http(api: &Arc<Api>, call: &mut Call<'_>) -> Result<BoxFuture<'static, Answer>, RpcError> {
+    let defaults = HttpConfig::default();
+    let http = HttpConfig {
+        addr: call.optional()?.unwrap_or(defaults.addr),
+        port: port(call, defaults.port)?,
+        cors: list(call)?.unwrap_or(defaults.cors),
+        api: list(call)?.unwrap_or(defaults.api),
+        vhosts: list(call)?.unwrap_or(defaults.vhosts),
+        desk: defaults.desk,
+    };
+    let switch = api.switch()?;
+    Ok(Box::pin(async move {
+        switch.start_http(&http).await.map_err(RpcError::server)?;
+        reply(&true)
+    }))
+}
+
+pub(crate) fn stop_http(api: &Arc<Api>, _: &mut Call<'_>) -> Result<BoxFuture<'static, Answer>, RpcError> {
+    let switch = api.switch()?;
+    Ok(Box::pin(async move {
+        switch.stop_http().await;
+        reply(&true)
+    }))
+}
+
+/// Starts WebSocket where `host`, `port`, `origins` and `apis` say.
+pub(crate) fn start_ws(api: &Arc<Api>, call: &mut Call<'_>) -> Result<BoxFuture<'static, Answer>, RpcError> {
+    let defaults = WsConfig::default();
+    let ws = WsConfig {
+        addr: call.optional()?.unwrap_or(defaults.addr),
+        port: port(call, defaults.port)?,
+        origins: list(call)?.unwrap_or(defaults.origins),
+        api: list(call)?.unwrap_or(defaults.api),
+    };
+    let switch = api.switch()?;
+    Ok(Box::pin(async move {
+        switch.start_ws(&ws).await.map_err(RpcError::server)?;
+        reply(&true)
+    }))
+}
+
+pub(crate) fn stop_ws(api: &Arc<Api>, _: &mut Call<'_>) -> Result<BoxFuture<'static, Answer>, RpcError> {
+    let switch = api.switch()?;
+    Ok(Box::pin(async move {
+        switch.stop_ws().await;
+        reply(&true)
+    }))
+}
+
+/// Reads a port.
+fn port(call: &mut Call<'_>, default: u16) -> Result<u16, RpcError> {
+    const INDEX: usize = 1;
+    let given = call.optional::<Quantity>()?.map(|Quantity(port)| u16::try_from(port));
+    given.transpose().map(|port| port.unwrap_or(default)).map_err(|_| RpcError::invalid_argument(INDEX, "no port"))
+}
+
+/// Reads names that commas separate.
+fn list(call: &mut Call<'_>) -> Result<Option<Vec<String>>, RpcError> {
+    let split = |text: String| {
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    Ok(call.optional::<String>()?.map(split))
 }
 
 /// Writes a change among the peers as geth's `peerEvents` does.

@@ -1,7 +1,7 @@
 //! What all methods share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
@@ -21,6 +21,7 @@ use crate::events::Events;
 use crate::filters::Filters;
 use crate::recent::RecentBlock;
 use crate::services::Services;
+use crate::switch::Switch;
 
 /// What a method answers: its result as JSON, or an error.
 pub(crate) type Answer = Result<Box<RawValue>, RpcError>;
@@ -40,8 +41,12 @@ pub(crate) struct Api {
     pub(crate) allow_unprotected_txs: bool,
     /// Whether this is a dev chain.
     pub(crate) is_dev: bool,
-    /// Whether accounts may be unlocked over RPC.
-    pub(crate) allow_unlock: bool,
+    /// Whether accounts may be unlocked over RPC while others may reach the node.
+    allow_insecure_unlock: bool,
+    /// Whether HTTP or WebSocket is served.
+    pub(crate) serves_network: AtomicBool,
+    /// Starts and stops transports; set when the server starts.
+    pub(crate) switch: OnceLock<Weak<Switch>>,
     /// The least tip in wei that the pool takes.
     pub(crate) price_limit_wei: Mutex<u128>,
     /// The tip suggested last, and for which head.
@@ -64,7 +69,9 @@ impl Api {
         Self {
             limits: config.limits.clone(),
             allow_unprotected_txs: config.allow_unprotected_txs,
-            allow_unlock: config.allow_insecure_unlock || (config.http.is_none() && config.ws.is_none()),
+            allow_insecure_unlock: config.allow_insecure_unlock,
+            serves_network: AtomicBool::new(config.http.is_some() || config.ws.is_some()),
+            switch: OnceLock::new(),
             is_dev: config.dev,
             price_limit_wei: Mutex::new(config.price_limit_wei),
             suggested_tip: Mutex::new(None),
@@ -90,6 +97,16 @@ impl Api {
     /// Returns the canonical block that a tag names; the pending one is the head.
     pub(crate) fn block_at(&self, view: &ChainView, tag: BlockTag) -> Result<Option<Arc<RecentBlock>>, RpcError> {
         Ok(self.events.recent.by_number(view, tag.number(view))?)
+    }
+
+    /// Tells whether accounts may be unlocked over RPC.
+    pub(crate) fn allows_unlock(&self) -> bool {
+        self.allow_insecure_unlock || !self.serves_network.load(Ordering::Relaxed)
+    }
+
+    /// Returns what starts and stops transports, as long as the server runs.
+    pub(crate) fn switch(&self) -> Result<Arc<Switch>, RpcError> {
+        self.switch.get().and_then(Weak::upgrade).ok_or_else(|| RpcError::server("the server stops"))
     }
 
     /// Returns the transaction pool.

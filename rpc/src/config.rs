@@ -22,6 +22,8 @@ pub struct RpcConfig {
     pub allow_unprotected_txs: bool,
     /// Whether `personal_unlockAccount` works while HTTP or WebSocket is on.
     pub allow_insecure_unlock: bool,
+    /// Whether namespaces that steer the node or sign may be served beyond this machine to whoever asks.
+    pub allow_exposed: bool,
     /// Whether this is a dev chain: browsers of every origin may ask.
     pub dev: bool,
     /// The least tip in wei that the pool takes, below which no price is suggested.
@@ -117,12 +119,30 @@ pub struct RpcLimits {
     pub filters: usize,
     /// How long a filter lives without being polled.
     pub filter_timeout: Duration,
-    /// The most connections per listener.
+    /// The most connections per listener. When they are used up, those that have been idle for longest make room.
     pub connections: usize,
+    /// The most WebSocket connections, and the most connections of the unix socket.
+    pub lasting_connections: usize,
+    /// How long a connection may be idle, or take to send a request's headers.
+    pub idle_timeout: Duration,
+    /// How long an answer may wait for a client to read anything of it.
+    pub read_timeout: Duration,
     /// The most subscriptions per connection.
     pub subscriptions: u32,
-    /// The most requests that run at the same time off the network's threads.
+    /// The most requests of a WebSocket connection that are answered at the same time.
+    pub requests_per_connection: usize,
+    /// The most requests of a kind that run at the same time off the network's threads; never more than the machine's cores bear.
     pub concurrent_calls: usize,
+    /// The most requests of a kind that wait to be run.
+    pub waiting_calls: usize,
+    /// How long a request may wait to be run.
+    pub waiting_timeout: Duration,
+    /// How long the answers to a batch may take; what is left of it then is refused.
+    pub batch_timeout: Duration,
+    /// The most bytes of all HTTP requests together that are not answered yet.
+    pub pending_request_bytes: usize,
+    /// The most bytes of all HTTP answers together that are not read yet.
+    pub pending_answer_bytes: usize,
 }
 
 impl Default for RpcLimits {
@@ -144,9 +164,18 @@ impl Default for RpcLimits {
             logs_timeout: Duration::from_secs(10),
             filters: 1000,
             filter_timeout: Duration::from_secs(5 * 60),
-            connections: 1000,
+            connections: 16_384,
+            lasting_connections: 2048,
+            idle_timeout: Duration::from_secs(120),
+            read_timeout: Duration::from_secs(30),
             subscriptions: 128,
+            requests_per_connection: 256,
             concurrent_calls: 32,
+            waiting_calls: 1024,
+            waiting_timeout: Duration::from_secs(10),
+            batch_timeout: Duration::from_secs(30),
+            pending_request_bytes: 256 << 20,
+            pending_answer_bytes: 256 << 20,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, Request, RpcServiceT};
 use jsonrpsee::server::{BatchResponseBuilder, MethodResponse, ResponsePayload};
@@ -14,9 +15,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::api::{Answer, Api, reply};
+use crate::config::RpcLimits;
 use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::send;
+use crate::lanes::{Lane, Lanes, lane_of};
 use crate::methods::{Answering, Handler, METHODS, Method};
 use crate::params::{Call, Data};
 use crate::services::Services;
@@ -26,6 +29,8 @@ use crate::session::{Session, Transport};
 const QUICK_BATCH: usize = 4;
 /// From so many raw transactions in a batch on, their senders are recovered on all cores.
 const PARALLEL_FROM: usize = 4;
+/// How long costly calls of one batch run before requests of others have their turn.
+const COSTLY_TURN: Duration = Duration::from_millis(100);
 /// The method whose batches are prepared in parallel.
 const SEND_RAW: &str = "eth_sendRawTransaction";
 
@@ -33,17 +38,20 @@ const SEND_RAW: &str = "eth_sendRawTransaction";
 pub(crate) struct Dispatcher {
     methods: HashMap<&'static str, &'static Method>,
     api: Arc<Api>,
-    slow: Arc<Semaphore>,
+    lanes: Lanes,
 }
 
 impl Dispatcher {
-    /// Makes a dispatcher of all methods.
-    pub(crate) fn new(api: Arc<Api>) -> Self {
+    /// Makes a dispatcher of all methods that are offered, with threads of its own.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub(crate) fn new(api: Arc<Api>) -> std::io::Result<Self> {
         let offered =
             METHODS.iter().filter(|method| api.dev.is_some() || !dev::NAMESPACES.contains(&method.namespace()));
         let methods = offered.map(|method| (method.name, method)).collect();
-        let slow = Arc::new(Semaphore::new(api.limits.concurrent_calls));
-        Self { methods, api, slow }
+        let lanes = Lanes::start(&api.limits, &tokio::runtime::Handle::current())?;
+        Ok(Self { methods, api, lanes })
     }
 
     /// Returns what the methods work on.
@@ -63,7 +71,9 @@ impl Dispatcher {
             Handler::Quick(answering) => answering(&self.api, &mut read(method, params, session)?),
             Handler::Slow(answering) => {
                 let (params, session) = (params.map(ToOwned::to_owned), session.clone());
-                self.off_thread(move |api| answering(api, &mut read(method, params.as_deref(), &session)?)).await?
+                let lane = lane_of(method);
+                self.off_thread(lane, move |api| answering(api, &mut read(method, params.as_deref(), &session)?))
+                    .await?
             }
             Handler::Waiting(waiting) => {
                 let answer = waiting(&self.api, &mut read(method, params, session)?)?;
@@ -73,30 +83,24 @@ impl Dispatcher {
         }
     }
 
-    /// Waits, on a development chain, until the last transaction that a batch sent is mined.
-    async fn settle(&self, last_sent: Option<usize>, answers: &[(Id<'static>, Answer)]) {
-        if let Some((_, Ok(sent))) = last_sent.and_then(|index| answers.get(index))
+    /// Waits, on a development chain, until the last transaction that these answers are about is mined.
+    async fn settle(&self, sending: &[bool], answers: &[(Id<'static>, Answer)]) {
+        let last = answers.iter().zip(sending).rev().find(|(_, sends)| **sends);
+        if let Some(((_, Ok(sent)), _)) = last
             && self.api.dev.is_some()
         {
             dev::settle(&self.api, sent).await;
         }
     }
 
-    /// Runs work on a thread that may block, when there is one to spare.
+    /// Runs work in a lane, when its turn comes.
     async fn off_thread<T: Send + 'static>(
         &self,
+        lane: Lane,
         work: impl FnOnce(&Arc<Api>) -> T + Send + 'static,
     ) -> Result<T, RpcError> {
-        let permit = Arc::clone(&self.slow).acquire_owned().await.map_err(|_| RpcError::internal())?;
         let api = Arc::clone(&self.api);
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work(&api)
-        });
-        done.await.map_err(|error| {
-            tracing::error!(%error, "a method ended without an answer");
-            RpcError::internal()
-        })
+        self.lanes.run(lane, move || work(&api)).await
     }
 }
 
@@ -134,23 +138,28 @@ pub(crate) struct Door<S> {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) session: Session,
     pub(crate) subscribing: S,
+    /// How many more requests of the connection may be answered at the same time, where the transport does not keep count.
+    pub(crate) places: Option<Arc<Semaphore>>,
 }
 
 impl<S: Subscribing> Door<S> {
     async fn enter(self, request: Request<'_>) -> MethodResponse {
+        let Ok(_place) = self.places.as_ref().map(|places| places.try_acquire()).transpose() else {
+            return MethodResponse::error(request.id, ErrorObjectOwned::from(RpcError::busy()));
+        };
         if let Err(error) = self.session.admit(&request) {
             return MethodResponse::error(request.id, ErrorObjectOwned::from(error));
         }
         self.enter_admitted(request).await
     }
 
-    async fn enter_admitted(self, request: Request<'_>) -> MethodResponse {
+    async fn enter_admitted(&self, request: Request<'_>) -> MethodResponse {
         let method = match self.dispatcher.find(&request.method, &self.session) {
             Ok(method) => method,
             Err(error) => return MethodResponse::error(request.id, ErrorObjectOwned::from(error)),
         };
         if matches!(method.handler, Handler::Subscription) {
-            return self.subscribing.subscribe(request).await;
+            return self.subscribing.clone().subscribe(request).await;
         }
         let answer = self.dispatcher.answer(method, request.params.as_deref(), &self.session).await;
         if self.dispatcher.api.dev.is_some()
@@ -163,11 +172,14 @@ impl<S: Subscribing> Door<S> {
     }
 
     async fn enter_batch(self, batch: Batch<'_>) -> MethodResponse {
+        let Ok(_place) = self.places.as_ref().map(|places| places.try_acquire()).transpose() else {
+            return MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::busy()));
+        };
         let limits = &self.dispatcher.api.limits;
         if batch.len() > limits.batch_items {
             return MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::batch_too_large()));
         }
-        let mut replies = Replies::new(limits.batch_response_bytes);
+        let mut replies = Replies::new(limits);
         let mut run = Run::default();
         let mut notified = false;
         for entry in batch {
@@ -180,10 +192,9 @@ impl<S: Subscribing> Door<S> {
                     Sorted::Plain(call) => run.calls.push(call),
                     Sorted::Alone(request) => {
                         self.finish(&mut run, &mut replies).await;
-                        if replies.is_full() {
-                            replies.push(request.id, Err(RpcError::response_too_large()));
-                        } else {
-                            replies.push_response(self.clone().enter_admitted(request).await);
+                        match replies.is_over() {
+                            Some(error) => replies.push(request.id, Err(error)),
+                            None => replies.push_response(self.enter_admitted(request).await),
                         }
                     }
                 },
@@ -225,21 +236,27 @@ impl<S: Subscribing> Door<S> {
         if run.calls.is_empty() {
             return;
         }
-        let (dispatcher, session) = (&self.dispatcher, self.session.clone());
-        let room = replies.room;
-        let last_sent = run.calls.iter().rposition(|call| dev::SENDING.contains(&call.method.name));
+        let mut run = run;
         if run.calls.len() <= QUICK_BATCH && run.calls.iter().all(|call| call.quick) {
-            let answers = run.answer(&dispatcher.api, &session, room);
-            dispatcher.settle(last_sent, &answers).await;
+            let sending = run.sending();
+            let (answers, _) = run.answer(&self.dispatcher.api, &self.session, replies.room, replies.until);
+            self.dispatcher.settle(&sending, &answers).await;
             return replies.extend(answers);
         }
-        let ids: Vec<_> = run.calls.iter().map(|call| call.id.clone()).collect();
-        match dispatcher.off_thread(move |api| run.answer(api, &session, room)).await {
-            Ok(answers) => {
-                dispatcher.settle(last_sent, &answers).await;
-                replies.extend(answers);
+        while !run.calls.is_empty() {
+            let ids: Vec<_> = run.calls.iter().map(|call| call.id.clone()).collect();
+            let sending = run.sending();
+            let (session, room, until) = (self.session.clone(), replies.room, replies.until);
+            let answered =
+                self.dispatcher.off_thread(run.lane(), move |api| run.answer(api, &session, room, until)).await;
+            match answered {
+                Ok((answers, rest)) => {
+                    self.dispatcher.settle(&sending, &answers).await;
+                    replies.extend(answers);
+                    run = rest;
+                }
+                Err(error) => return replies.extend(ids.into_iter().map(|id| (id, Err(error.clone()))).collect()),
             }
-            Err(error) => replies.extend(ids.into_iter().map(|id| (id, Err(error.clone()))).collect()),
         }
     }
 }
@@ -263,6 +280,9 @@ struct PlainCall {
     id: Id<'static>,
 }
 
+/// What calls of a batch were answered with.
+type Answers = Vec<(Id<'static>, Answer)>;
+
 /// Calls of a batch that run one after the other on one thread.
 #[derive(Default)]
 struct Run {
@@ -270,23 +290,40 @@ struct Run {
 }
 
 impl Run {
-    /// Answers the calls in order, until the answers take more than `room` bytes.
-    fn answer(self, api: &Arc<Api>, session: &Session, room: usize) -> Vec<(Id<'static>, Answer)> {
+    /// Returns the lane of the call that takes most.
+    fn lane(&self) -> Lane {
+        self.calls.iter().map(|call| lane_of(call.method)).max().unwrap_or(Lane::Read)
+    }
+
+    /// Tells of each call whether it sends a transaction.
+    fn sending(&self) -> Vec<bool> {
+        self.calls.iter().map(|call| dev::SENDING.contains(&call.method.name)).collect()
+    }
+
+    /// Answers the calls in order, until the answers take more than `room` bytes, or the time is up. Costly ones make way for others after
+    /// a while: what is left then is returned too.
+    fn answer(self, api: &Arc<Api>, session: &Session, room: usize, until: Instant) -> (Answers, Self) {
+        let turn = (self.lane() == Lane::Costly).then(|| Instant::now() + COSTLY_TURN);
         let mut prepared = self.recover_senders(api, session).into_iter();
         let mut used = 0_usize;
         let mut answers = Vec::with_capacity(self.calls.len());
-        for call in self.calls {
+        let mut calls = self.calls.into_iter();
+        for call in calls.by_ref() {
             let ready = prepared.next().flatten();
             let answer = match ready {
                 _ if used > room => Err(RpcError::response_too_large()),
+                _ if Instant::now() >= until => Err(RpcError::timed_out()),
                 Some(transaction) => transaction.and_then(|tx| reply(&send::submit(api, tx)?)),
                 None => read(call.method, call.params.as_deref(), session)
                     .and_then(|mut arguments| (call.answering)(api, &mut arguments)),
             };
             used = used.saturating_add(answer.as_ref().map_or(0, |result| result.get().len()));
             answers.push((call.id, answer));
+            if turn.is_some_and(|turn| Instant::now() >= turn) {
+                break;
+            }
         }
-        answers
+        (answers, Self { calls: calls.collect() })
     }
 
     /// Decodes raw transactions and recovers their senders on all cores, where there are enough of them to pay for it; they
@@ -314,22 +351,34 @@ struct Replies {
     /// How many bytes of results still fit.
     room: usize,
     full: bool,
+    /// When the time for the batch is up.
+    until: Instant,
 }
 
 impl Replies {
-    fn new(bytes_max: usize) -> Self {
-        Self { builder: BatchResponseBuilder::new_with_limit(usize::MAX), room: bytes_max, full: false }
+    fn new(limits: &RpcLimits) -> Self {
+        Self {
+            builder: BatchResponseBuilder::new_with_limit(usize::MAX),
+            room: limits.batch_response_bytes,
+            full: false,
+            until: Instant::now() + limits.batch_timeout,
+        }
     }
 
-    fn is_full(&self) -> bool {
-        self.full
+    /// Says why nothing more is answered, where it is so.
+    fn is_over(&self) -> Option<RpcError> {
+        if self.full {
+            Some(RpcError::response_too_large())
+        } else {
+            (Instant::now() >= self.until).then(RpcError::timed_out)
+        }
     }
 
     fn is_empty(&self) -> bool {
         self.builder.is_empty()
     }
 
-    fn extend(&mut self, answers: Vec<(Id<'static>, Answer)>) {
+    fn extend(&mut self, answers: Answers) {
         for (id, answer) in answers {
             self.push(id, answer);
         }
@@ -396,6 +445,12 @@ impl<S> tower::Layer<S> for DoorLayer {
 
     fn layer(&self, subscribing: S) -> Door<S> {
         debug_assert!(self.session.transport == Transport::WebSocket, "HTTP and IPC make their doors themselves");
-        Door { dispatcher: Arc::clone(&self.dispatcher), session: self.session.clone(), subscribing }
+        let places = Arc::new(Semaphore::new(self.dispatcher.api.limits.requests_per_connection));
+        Door {
+            dispatcher: Arc::clone(&self.dispatcher),
+            session: self.session.clone(),
+            subscribing,
+            places: Some(places),
+        }
     }
 }

@@ -114,6 +114,19 @@ impl RpcError {
         Self::new(TIMEOUT, "request timed out")
     }
 
+    /// More is asked for than the node can answer now.
+    pub fn busy() -> Self {
+        Self::new(LIMIT_EXCEEDED, "the node is busy: too many requests wait, try again later")
+    }
+
+    /// A method that changes something was asked for by a stranger.
+    pub fn kept_from_strangers(method: &str) -> Self {
+        let words = format!(
+            "the method {method} does not exist/is not available beyond the node's machine without an API key or a token (--rpc.keys, --rpc.jwtsecret)"
+        );
+        Self::new(METHOD_NOT_FOUND, words)
+    }
+
     /// A bug of ours, which the log tells more about.
     pub fn internal() -> Self {
         Self::new(INTERNAL_ERROR, "internal error")

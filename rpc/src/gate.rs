@@ -1,8 +1,9 @@
 //! The node's own gate, for those without a proxy that could keep it: who may ask what, and how much.
 //!
 //! A request over HTTP or WebSocket shows an API key in the path (`/KEY`), as `Authorization: Bearer KEY` or as `X-Api-Key`. A key has a list of
-//! methods, for calls a list of contracts and functions, and budgets of requests and of gas. Without a known key nothing is answered. The
-//! unix socket has no gate: its file's mode is one.
+//! methods, for calls a list of contracts and functions, and budgets of requests and of gas. Or it shows a token (`Authorization: Bearer
+//! TOKEN`, [`JwtSecret`]), which admits to all that is offered. Without either nothing is answered. The unix socket has no gate: its
+//! file's mode is one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::errors::{LIMIT_EXCEEDED, RpcError};
+use crate::jwt::JwtSecret;
 
 /// The shortest key: as long as 128 random bits in hexadecimal.
 const KEY_BYTES_MIN: usize = 16;
@@ -69,9 +71,12 @@ struct WrittenCalls {
     functions: Vec<String>,
 }
 
-/// Holds the keys, by their hash, so that looking one up takes no time that depends on the others.
-#[derive(Clone, Debug)]
-pub struct Gate(Arc<BTreeMap<B256, Arc<Key>>>);
+/// Holds the keys, by their hash, so that looking one up takes no time that depends on the others, and the secret of the tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    keys: Arc<BTreeMap<B256, Arc<Key>>>,
+    secret: Option<Arc<JwtSecret>>,
+}
 
 impl Gate {
     /// Reads a list of keys in JSON.
@@ -92,17 +97,28 @@ impl Gate {
                 return Err(GateError::Key { name, problem: "another key is the same".to_owned() });
             }
         }
-        Ok(Self(Arc::new(keys)))
+        Ok(Self { keys: Arc::new(keys), secret: None })
     }
 
-    /// Returns the key that a request shows.
-    pub(crate) fn key_of<B>(&self, request: &Request<B>) -> Option<Arc<Key>> {
+    /// Returns the gate that admits tokens of this secret as well.
+    pub fn with_secret(self, secret: JwtSecret) -> Self {
+        Self { secret: Some(Arc::new(secret)), ..self }
+    }
+
+    /// Opens for a request at `now`, in seconds since 1970, and returns the key that it shows, where it is no token; or says why not.
+    pub(crate) fn open<B>(&self, request: &Request<B>, now: u64) -> Result<Option<Arc<Key>>, &'static str> {
         let headers = request.headers();
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
         let path = request.uri().path().trim_matches('/');
         let shown = bearer.or_else(|| text("x-api-key")).unwrap_or(path);
-        (shown.len() <= KEY_BYTES_MAX).then(|| self.0.get(&keccak256(shown)).cloned()).flatten()
+        let known = (shown.len() <= KEY_BYTES_MAX).then(|| self.keys.get(&keccak256(shown)).cloned()).flatten();
+        match (known, &self.secret, bearer) {
+            (Some(key), ..) => Ok(Some(key)),
+            (None, Some(secret), Some(token)) => secret.verify(token, now).map(|()| None),
+            (None, Some(_), None) if self.keys.is_empty() => Err("missing token"),
+            (None, ..) => Err("an API key is needed here"),
+        }
     }
 }
 
@@ -277,7 +293,7 @@ mod tests {
     }
 
     fn admit(gate: &Gate, method: &str, params: Value) -> Result<(), RpcError> {
-        let key = gate.0.values().next().unwrap();
+        let key = gate.keys.values().next().unwrap();
         let raw = RawValue::from_string(params.to_string()).unwrap();
         key.admit(method, Some(&raw))
     }
@@ -290,7 +306,7 @@ mod tests {
     fn a_key_is_shown_in_path_or_header() {
         let gate = gate(|_| {}).unwrap();
         let shown = |uri: &str, name: &str, value: &str| {
-            gate.key_of(&Request::builder().uri(uri).header(name, value).body(()).unwrap()).is_some()
+            gate.open(&Request::builder().uri(uri).header(name, value).body(()).unwrap(), 0).is_ok()
         };
         for (uri, name, value, expected) in [
             ("/0123456789abcdef", "x", "", true),
@@ -304,6 +320,29 @@ mod tests {
             ("/a/0123456789abcdef", "x", "", false),
         ] {
             assert_eq!(shown(uri, name, value), expected, "{uri} {name}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_token_opens_as_a_key_does_and_says_why_it_does_not() {
+        let secret = JwtSecret::new([3; 32]);
+        let token = secret.token(1000);
+        let keys = gate(|_| {}).unwrap().with_secret(secret.clone());
+        let alone = Gate::default().with_secret(secret);
+        let open = |gate: &Gate, value: &str, now: u64| {
+            let request = Request::builder().uri("/").header("authorization", value).body(()).unwrap();
+            gate.open(&request, now).map(|key| key.is_some())
+        };
+        for (gate, value, now, expected) in [
+            (&keys, format!("Bearer {token}"), 1000, Ok(false)),
+            (&alone, format!("Bearer {token}"), 1060, Ok(false)),
+            (&alone, format!("Bearer {token}"), 1061, Err("stale token")),
+            (&keys, format!("Bearer {KEY}"), 0, Ok(true)),
+            (&alone, format!("Bearer {KEY}"), 0, Err("token is malformed")),
+            (&alone, "Basic x".to_owned(), 0, Err("missing token")),
+            (&keys, "Basic x".to_owned(), 0, Err("an API key is needed here")),
+        ] {
+            assert_eq!(open(gate, &value, now), expected, "{value} at {now}");
         }
     }
 
@@ -345,7 +384,7 @@ mod tests {
             key["gas_per_second"] = json!(400_000);
         });
         let gate = gate.unwrap();
-        let key = gate.0.values().next().unwrap();
+        let key = gate.keys.values().next().unwrap();
         let raw = RawValue::from_string(call(ORDER, "0x2cc9c151").to_string()).unwrap();
         let begun = Instant::now();
         let at = |ms: u64| key.admit_at("eth_call", Some(&raw), begun + Duration::from_millis(ms)).map_err(|e| e.code);

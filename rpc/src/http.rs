@@ -4,13 +4,13 @@
 //! stops DNS rebinding), and what pages of other origins may do is listed too.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::Methods;
@@ -19,50 +19,79 @@ use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, IdProvider, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder,
     http as jsonrpsee_http, ws,
 };
-use jsonrpsee::types::SubscriptionId;
+use jsonrpsee::types::{ErrorObjectOwned, Id, SubscriptionId};
+use parking_lot::RwLock;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tower::Service as _;
 use tower::layer::util::Identity;
 
+use crate::budget::{Budget, Held, Share};
 use crate::config::RpcLimits;
 use crate::desk::Desk;
 use crate::dispatch::{CannotPush, Dispatcher, Door, DoorLayer};
+use crate::errors::RpcError;
 use crate::filters::IdSource;
 use crate::gate::{Gate, Key};
+use crate::gzip::{self, Coding, Unpacked};
 use crate::health;
 use crate::message::respond;
+use crate::names::{Names, host_is_allowed, is_same_origin, origin_is_allowed};
+use crate::patient::Patient;
+use crate::services::Clock;
 use crate::session::Session;
+use crate::slots::{Slot, Slots};
 
-/// How long a connection may wait between requests, or take to send a request's headers (geth's idle timeout).
-const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a request's body may take (geth's read timeout).
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most memory for a request's headers, in bytes. Whoever sends them slowly holds as much.
+const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// How long a browser may remember what it may ask.
 const PREFLIGHT_SECONDS: &str = "600";
 /// A batch this many times over the limit is refused before its entries are read.
 const BATCH_READ_FACTOR: usize = 10;
+/// How many answers may wait for a WebSocket client to read them.
+const WS_ANSWERS_WAITING: u32 = 64;
 
 /// One listening socket.
+#[derive(Clone)]
 pub(crate) struct Listener {
-    sides: Arc<Sides>,
-    connections: Arc<Semaphore>,
+    sides: Arc<RwLock<Sides>>,
+    slots: Arc<Slots>,
+    idle_timeout: Duration,
+    read_timeout: Duration,
 }
 
 /// What a socket serves, and to whom.
+#[derive(Clone, Default)]
 struct Sides {
-    gate: Option<Gate>,
-    http: Option<HttpSide>,
+    gate: Option<(Gate, Clock)>,
+    http: Option<Arc<HttpSide>>,
     ws: Option<Arc<WsSide>>,
 }
 
 impl Listener {
-    /// Serves HTTP, WebSocket or both, to at most `connections` at a time, and through `gate` where there is one.
-    pub(crate) fn new(http: Option<HttpSide>, ws: Option<Arc<WsSide>>, connections: usize, gate: Option<Gate>) -> Self {
-        Self { sides: Arc::new(Sides { gate, http, ws }), connections: Arc::new(Semaphore::new(connections)) }
+    /// Serves, within limits, what is put in; through `gate` where there is one.
+    pub(crate) fn new(limits: &RpcLimits, gate: Option<(Gate, Clock)>) -> Self {
+        Self {
+            sides: Arc::new(RwLock::new(Sides { gate, ..Sides::default() })),
+            slots: Slots::new(limits.connections),
+            idle_timeout: limits.idle_timeout,
+            read_timeout: limits.read_timeout,
+        }
     }
 
-    /// Accepts connections until the server stops. One too many is closed at once.
+    /// Serves HTTP from now on, or no more.
+    pub(crate) fn set_http(&self, side: Option<Arc<HttpSide>>) {
+        self.sides.write().http = side;
+    }
+
+    /// Serves WebSocket from now on, or no more; connections that stand are not touched.
+    pub(crate) fn set_ws(&self, side: Option<Arc<WsSide>>) {
+        self.sides.write().ws = side;
+    }
+
+    /// Accepts connections until the server stops. Where all places are taken the longest idle connection makes room; where none is idle,
+    /// the new one is closed at once.
     pub(crate) async fn accept(self, socket: TcpListener, stop: StopHandle) {
         let stopped = stop.clone().shutdown();
         tokio::pin!(stopped);
@@ -73,12 +102,9 @@ impl Listener {
             };
             match accepted {
                 Ok((connection, _)) => {
-                    let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else { continue };
-                    let (sides, stop) = (Arc::clone(&self.sides), stop.clone());
-                    tokio::spawn(async move {
-                        serve_connection(sides, connection, stop).await;
-                        drop(permit);
-                    });
+                    let Some(slot) = self.slots.enter() else { continue };
+                    let (listener, stop) = (self.clone(), stop.clone());
+                    tokio::spawn(async move { listener.serve_connection(connection, Arc::new(slot), stop).await });
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: trying again at once would spin.
@@ -88,46 +114,51 @@ impl Listener {
             }
         }
     }
-}
 
-async fn serve_connection(sides: Arc<Sides>, connection: TcpStream, stop: StopHandle) {
-    if let Err(error) = connection.set_nodelay(true) {
-        tracing::debug!(%error, "a connection is gone");
-        return;
-    }
-    let stopping = stop.clone();
-    let service = hyper::service::service_fn(move |request| {
-        let (sides, stop) = (Arc::clone(&sides), stopping.clone());
-        async move { Ok::<_, Infallible>(sides.answer(request, stop).await) }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    let serving = builder.serve_connection(TokioIo::new(connection), service).with_upgrades();
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = stop.shutdown() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    async fn serve_connection(self, connection: TcpStream, slot: Arc<Slot>, stop: StopHandle) {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection is gone");
+            return;
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        let place = Arc::clone(&slot);
+        let service = hyper::service::service_fn(move |request| {
+            let (sides, slot) = (self.sides.read().clone(), Arc::clone(&slot));
+            async move {
+                let _running = slot.run();
+                Ok::<_, Infallible>(sides.answer(request).await)
+            }
+        });
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(self.idle_timeout).max_buf_size(HEADER_BYTES_MAX);
+        let connection = TokioIo::new(Patient::new(connection, self.read_timeout));
+        let serving = builder.serve_connection(connection, service).with_upgrades();
+        tokio::pin!(serving);
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            () = place.is_wanted() => return,
+            () = stop.shutdown() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
     }
 }
 
 impl Sides {
-    async fn answer(&self, request: Request<Incoming>, stop: StopHandle) -> Response<HttpBody> {
+    async fn answer(self, request: Request<Incoming>) -> Response<HttpBody> {
         let upgrades = ws::is_upgrade_request(&request);
         // Health checks and the questions of browsers before a request ask nothing that a key would be for.
         let asks = upgrades || request.method() == Method::POST;
-        let key = match self.gate.as_ref().filter(|_| asks).map(|gate| gate.key_of(&request)) {
-            Some(None) => return plain(StatusCode::UNAUTHORIZED, "an API key is needed here\n"),
-            Some(shown) => shown,
-            None => None,
+        let opened = self.gate.as_ref().filter(|_| asks).map(|(gate, clock)| gate.open(&request, clock()));
+        let key = match opened.transpose() {
+            Ok(shown) => shown.flatten(),
+            Err(why) => return plain(StatusCode::UNAUTHORIZED, &format!("{why}\n")),
         };
         match (upgrades, &self.ws, &self.http) {
-            (true, Some(ws), _) => ws.answer(request, stop, key).await,
+            (true, Some(ws), _) => ws.answer(request, key).await,
             (true, None, _) => plain(StatusCode::NOT_FOUND, "WebSocket is off here"),
             (false, _, Some(http)) => http.answer(request, key).await,
             (false, _, None) => plain(StatusCode::NOT_FOUND, "HTTP is off here"),
@@ -136,11 +167,26 @@ impl Sides {
 }
 
 /// Answers with a line of text.
-fn plain(status: StatusCode, text: &'static str) -> Response<HttpBody> {
-    let mut response = Response::new(HttpBody::from(text));
+fn plain(status: StatusCode, text: &str) -> Response<HttpBody> {
+    let mut response = Response::new(HttpBody::from(text.to_owned()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+/// Bytes that wait: of all requests that are not answered, and of all answers that are not read.
+#[derive(Clone)]
+pub(crate) struct Budgets {
+    requests: Arc<Budget>,
+    answers: Arc<Budget>,
+}
+
+impl Budgets {
+    /// Makes the budgets that the limits give.
+    pub(crate) fn new(limits: &RpcLimits) -> Self {
+        let (requests, answers) = (limits.pending_request_bytes, limits.pending_answer_bytes);
+        Self { requests: Budget::new(requests), answers: Budget::new(answers) }
+    }
 }
 
 /// The HTTP side of a socket.
@@ -150,25 +196,28 @@ pub(crate) struct HttpSide {
     vhosts: Names,
     body_bytes: u32,
     batch_items: usize,
+    budgets: Budgets,
     desk: Option<Desk>,
 }
 
 impl HttpSide {
-    /// Serves what `session` offers.
+    /// Serves what `session` offers, and the desk where there is one.
     pub(crate) fn new(
         dispatcher: Arc<Dispatcher>,
         session: Session,
         cors: Vec<String>,
         vhosts: Vec<String>,
         limits: &RpcLimits,
+        budgets: Budgets,
         desk: Option<Desk>,
     ) -> Self {
         Self {
-            door: Door { dispatcher, session, subscribing: CannotPush },
+            door: Door { dispatcher, session, subscribing: CannotPush, places: None },
             origins: Names::new(cors),
             vhosts: Names::new(vhosts),
             body_bytes: limits.body_bytes,
             batch_items: limits.batch_items,
+            budgets,
             desk,
         }
     }
@@ -210,25 +259,84 @@ impl HttpSide {
         if !jsonrpsee_http::content_type_is_json(&request) {
             return jsonrpsee_http::response::unsupported_content_type();
         }
-        let body = request.into_body();
-        let most = usize::try_from(self.body_bytes).unwrap_or(usize::MAX);
-        if body.size_hint().lower() > u64::from(self.body_bytes) {
-            return jsonrpsee_http::response::too_large(self.body_bytes);
-        }
-        let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return jsonrpsee_http::response::too_large(self.body_bytes);
-            }
-            Ok(Err(_)) => return plain(StatusCode::BAD_REQUEST, "the body cannot be read\n"),
-            Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
+        let Some(coding) = gzip::of_request(request.headers()) else {
+            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body may be compressed by gzip alone\n");
+        };
+        let is_packed = gzip::is_accepted(request.headers());
+        let (body, _share) = match self.read_body(request.into_body(), coding).await {
+            Ok(read) => read,
+            Err(refusal) => return refusal,
         };
         let door = Door { session: self.door.session.with_key(key), ..self.door.clone() };
         let response = respond(&door, &body, self.batch_items).await;
+        drop(body);
         if response.is_notification() {
             return Response::new(HttpBody::empty());
         }
-        jsonrpsee_http::response::from_method_response(response)
+        self.write_answer(String::from(Box::<str>::from(response.into_json())), is_packed).await
+    }
+
+    /// Reads a request's body, which counts as long as its share is held; or says why not.
+    async fn read_body(&self, body: Incoming, coding: Coding) -> Result<(Vec<u8>, Share), Response<HttpBody>> {
+        let most = usize::try_from(self.body_bytes).unwrap_or(usize::MAX);
+        let too_large = || jsonrpsee_http::response::too_large(self.body_bytes);
+        if body.size_hint().lower() > u64::from(self.body_bytes) {
+            return Err(too_large());
+        }
+        let mut share = self.budgets.requests.share();
+        let reading = tokio::time::timeout(BODY_TIMEOUT, collect(body, most, &mut share)).await;
+        let bytes = reading.map_err(|_| plain(StatusCode::REQUEST_TIMEOUT, "the body took too long\n"))?;
+        let bytes = bytes.map_err(|unread| match unread {
+            Unread::TooLong => too_large(),
+            Unread::Damaged => plain(StatusCode::BAD_REQUEST, "the body cannot be read\n"),
+            Unread::NoRoom => plain(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n"),
+        })?;
+        if coding == Coding::Plain {
+            return Ok((bytes, share));
+        }
+        let unpacked = tokio::task::spawn_blocking(move || gzip::decompress(&bytes, most)).await;
+        match unpacked {
+            Ok(Ok(plain_bytes)) if share.grow(plain_bytes.len()) => Ok((plain_bytes, share)),
+            Ok(Ok(_)) => Err(plain(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n")),
+            Ok(Err(Unpacked::TooLong)) => Err(too_large()),
+            Ok(Err(Unpacked::Damaged)) | Err(_) => {
+                Err(plain(StatusCode::BAD_REQUEST, "the body is not compressed by gzip\n"))
+            }
+        }
+    }
+
+    /// Writes an answer, compressed where the client takes it so and it is worth it.
+    async fn write_answer(&self, text: String, is_packed: bool) -> Response<HttpBody> {
+        let bytes = text.into_bytes();
+        let packed = match bytes.len() {
+            length if !is_packed || length < gzip::BYTES_MIN => None,
+            length if length <= gzip::INLINE_BYTES_MAX => gzip::compress(&bytes).ok(),
+            _ => {
+                let copy = Bytes::from(bytes);
+                let to_pack = copy.clone();
+                let packed = tokio::task::spawn_blocking(move || gzip::compress(&to_pack).ok()).await;
+                return self.finish_answer(packed.ok().flatten().ok_or_else(|| copy.to_vec()));
+            }
+        };
+        self.finish_answer(packed.ok_or(bytes))
+    }
+
+    /// Puts headers before an answer: `Ok` is a compressed one.
+    fn finish_answer(&self, answer: Result<Vec<u8>, Vec<u8>>) -> Response<HttpBody> {
+        let (bytes, is_packed) = answer.map_or_else(|bytes| (bytes, false), |bytes| (bytes, true));
+        let Some(share) = self.budgets.answers.take(bytes.len()) else {
+            let refusal = jsonrpsee::server::MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::busy()));
+            return jsonrpsee_http::response::from_method_response(refusal);
+        };
+        let body = http_body_util::Full::new(Bytes::from_owner(Held { bytes, _share: share }));
+        let mut response = Response::new(HttpBody::new(body));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if is_packed {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
     }
 
     /// Tells a browser what it may ask.
@@ -253,13 +361,38 @@ impl HttpSide {
         if let Some(origin) = origin.filter(|origin| self.origins.allow(origin)) {
             let shown = if self.origins.any { HeaderValue::from_static("*") } else { origin };
             response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, shown);
-            response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
         }
     }
 }
 
+/// Says why a body is not read.
+enum Unread {
+    TooLong,
+    Damaged,
+    /// All requests together take all the memory that they may.
+    NoRoom,
+}
+
+/// Collects a body of at most `most` bytes, each of which is taken from the share's budget before it is kept.
+async fn collect(mut body: Incoming, most: usize, share: &mut Share) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame.map_err(|_| Unread::Damaged)?.into_data() else { continue };
+        if bytes.len() + part.len() > most {
+            return Err(Unread::TooLong);
+        }
+        if !share.grow(part.len()) {
+            return Err(Unread::NoRoom);
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
+}
+
 /// The WebSocket side of a socket.
 pub(crate) struct WsSide {
+    stop: StopHandle,
     service: TowerServiceBuilder<Identity, Identity>,
     layer: DoorLayer,
     methods: Methods,
@@ -270,7 +403,8 @@ pub(crate) struct WsSide {
 }
 
 impl WsSide {
-    /// Serves what `session` offers, and subscriptions.
+    /// Serves what `session` offers, and subscriptions, until it stops.
+    #[allow(clippy::too_many_arguments, reason = "each is another part of the set-up, used here alone")]
     pub(crate) fn new(
         dispatcher: Arc<Dispatcher>,
         methods: Methods,
@@ -279,20 +413,23 @@ impl WsSide {
         vhosts: Vec<String>,
         limits: &RpcLimits,
         ids: Arc<IdSource>,
+        stop: StopHandle,
     ) -> Self {
         let config = ServerConfig::builder()
             .ws_only()
-            .max_connections(u32::try_from(limits.connections).unwrap_or(u32::MAX))
+            .max_connections(u32::try_from(limits.lasting_connections).unwrap_or(u32::MAX))
             .max_request_body_size(limits.ws_message_bytes)
             .max_response_body_size(u32::MAX)
             .max_subscriptions_per_connection(limits.subscriptions)
             .set_batch_request_config(batch_config(limits))
+            .set_message_buffer_capacity(WS_ANSWERS_WAITING)
             .enable_ws_ping(PingConfig::new())
             .set_id_provider(HexIds(ids))
             .build();
         let service = Server::builder().set_config(config).to_service_builder();
         let layer = DoorLayer { dispatcher, session };
-        Self { service, layer, methods, origins: Names::new(origins), vhosts: Names::new(vhosts), has_pages: false }
+        let (origins, vhosts) = (Names::new(origins), Names::new(vhosts));
+        Self { stop, service, layer, methods, origins, vhosts, has_pages: false }
     }
 
     /// Lets the pages that this node serves itself connect.
@@ -305,7 +442,7 @@ impl WsSide {
         (self.has_pages && is_same_origin(headers)) || origin_is_allowed(headers, &self.origins)
     }
 
-    async fn answer(&self, request: Request<Incoming>, stop: StopHandle, key: Option<Arc<Key>>) -> Response<HttpBody> {
+    async fn answer(&self, request: Request<Incoming>, key: Option<Arc<Key>>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
@@ -314,7 +451,8 @@ impl WsSide {
         }
         let layer = DoorLayer { session: self.layer.session.with_key(key), ..self.layer.clone() };
         let middleware = RpcServiceBuilder::new().layer(layer);
-        let mut service = self.service.clone().set_rpc_middleware(middleware).build(self.methods.clone(), stop);
+        let service = self.service.clone().set_rpc_middleware(middleware);
+        let mut service = service.build(self.methods.clone(), self.stop.clone());
         match service.call(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -323,23 +461,6 @@ impl WsSide {
             }
         }
     }
-}
-
-/// Tells whether a page asks the very host and port that it came from. Behind a proxy that rewrites the host it does not look so.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    origin.is_some_and(|origin| text(header::HOST).is_some_and(|host| host.eq_ignore_ascii_case(origin)))
-}
-
-/// Programs send no origin; pages must come from a listed one, or, where none is listed, from this machine.
-fn origin_is_allowed(headers: &HeaderMap, origins: &Names) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    if origins.is_empty() {
-        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host_of(host));
-        return host.is_some_and(|host| host == "localhost" || is_loopback(host));
-    }
-    origins.allow(origin)
 }
 
 /// jsonrpsee reads batches up to this length; the door refuses those above the configured limit in its own words.
@@ -354,116 +475,5 @@ pub(crate) struct HexIds(pub(crate) Arc<IdSource>);
 impl IdProvider for HexIds {
     fn next_id(&self) -> SubscriptionId<'static> {
         format!("{:#x}", self.0.next()).into()
-    }
-}
-
-/// A list of names; `*` is every name.
-struct Names {
-    any: bool,
-    names: Vec<String>,
-}
-
-impl Names {
-    fn new(names: Vec<String>) -> Self {
-        let names: Vec<String> = names.into_iter().map(|name| name.trim().to_ascii_lowercase()).collect();
-        Self { any: names.iter().any(|name| name == "*"), names }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    fn contain(&self, name: &str) -> bool {
-        self.any || self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
-    }
-
-    fn allow(&self, value: &HeaderValue) -> bool {
-        value.to_str().is_ok_and(|name| self.contain(name))
-    }
-}
-
-/// Tells whether a request is addressed to an IP address or a listed name. HTTP/1.0 names no host.
-fn host_is_allowed<B>(request: &Request<B>, vhosts: &Names) -> bool {
-    let Some(value) = request.headers().get(header::HOST) else { return true };
-    let Ok(value) = value.to_str() else { return false };
-    let host = host_of(value);
-    value.is_empty() || host.parse::<IpAddr>().is_ok() || vhosts.contain(host)
-}
-
-/// Cuts the port off, and the brackets of IPv6 addresses.
-fn host_of(value: &str) -> &str {
-    match value.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => value.rsplit_once(':').map_or(value, |(host, _)| host),
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn hosts_are_allowed_as_in_geth() {
-        let allowed = |host: &str, vhosts: &[&str]| {
-            let request = Request::builder().header("host", host).body(()).unwrap();
-            host_is_allowed(&request, &Names::new(vhosts.iter().map(|name| (*name).to_owned()).collect()))
-        };
-        let cases = [
-            ("localhost", &["localhost"][..], true),
-            ("localhost:8545", &["localhost"], true),
-            ("LOCALHOST:8545", &["localhost"], true),
-            ("127.0.0.1:8545", &["localhost"], true),
-            ("10.1.2.3", &[], true),
-            ("[::1]:8545", &[], true),
-            ("evil.example:8545", &["localhost"], false),
-            ("evil.example", &["*"], true),
-            ("node.example", &["localhost", "node.example"], true),
-            ("localhost.evil.example", &["localhost"], false),
-        ];
-        for (host, vhosts, expected) in cases {
-            assert_eq!(allowed(host, vhosts), expected, "{host} {vhosts:?}");
-        }
-        let none = Request::builder().body(()).unwrap();
-        assert!(host_is_allowed(&none, &Names::new(vec![])));
-    }
-
-    #[test]
-    fn pages_connect_from_listed_origins_or_from_this_machine() {
-        let allowed = |origin: &str, origins: &[&str]| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ORIGIN, origin.parse().unwrap());
-            origin_is_allowed(&headers, &Names::new(origins.iter().map(|name| (*name).to_owned()).collect()))
-        };
-        let cases = [
-            ("http://localhost:3000", &[][..], true),
-            ("http://127.0.0.1", &[], true),
-            ("https://evil.example", &[], false),
-            ("null", &[], false),
-            ("https://evil.example", &["*"], true),
-            ("https://desk.example", &["https://desk.example"], true),
-            ("https://evil.example", &["https://desk.example"], false),
-        ];
-        for (origin, origins, expected) in cases {
-            assert_eq!(allowed(origin, origins), expected, "{origin} {origins:?}");
-        }
-        assert!(origin_is_allowed(&HeaderMap::new(), &Names::new(vec![])));
-    }
-
-    #[test]
-    fn a_page_of_this_node_is_known_by_host_and_port() {
-        let same = |origin: &str, host: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ORIGIN, origin.parse().unwrap());
-            headers.insert(header::HOST, host.parse().unwrap());
-            is_same_origin(&headers)
-        };
-        assert!(same("http://10.0.0.7:8545", "10.0.0.7:8545") && same("https://Node.example", "node.example"));
-        assert!(!same("http://10.0.0.7:8546", "10.0.0.7:8545") && !same("https://evil.example", "10.0.0.7:8545"));
-        assert!(!same("null", "null") && !is_same_origin(&HeaderMap::new()));
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use jsonrpsee::Methods;
 use jsonrpsee::core::middleware::Request;
@@ -24,10 +25,11 @@ use crate::errors::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use crate::filters::IdSource;
 use crate::http::HexIds;
 use crate::message::respond;
+use crate::patient::Patient;
 use crate::session::Session;
 
 /// How many answers and notifications may wait for a client to read them.
-const OUTGOING_CAPACITY: usize = 1024;
+const OUTGOING_CAPACITY: usize = 256;
 /// How many requests of one connection may be answered at the same time.
 const CONCURRENT_REQUESTS: usize = 64;
 /// Connection ids begin here, apart from those of WebSocket.
@@ -73,7 +75,7 @@ impl IpcServer {
             limits: limits.clone(),
             ids: Arc::new(HexIds(ids)),
             next_connection: AtomicUsize::new(FIRST_CONNECTION),
-            connections: Arc::new(Semaphore::new(limits.connections)),
+            connections: Arc::new(Semaphore::new(limits.lasting_connections)),
         }
     }
 
@@ -100,7 +102,7 @@ impl IpcServer {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         }
@@ -120,19 +122,21 @@ impl IpcServer {
             ids: Arc::clone(&self.ids),
             connection: ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed)),
         };
-        let door = Door { dispatcher: Arc::clone(&self.dispatcher), session: self.session.clone(), subscribing };
+        let door =
+            Door { dispatcher: Arc::clone(&self.dispatcher), session: self.session.clone(), subscribing, places: None };
         let limits = self.limits.clone();
         async move {
             tokio::select! {
                 () = read(reader, door, outgoing, &limits) => {}
-                () = write(writer, to_write) => {}
+                () = write(writer, to_write, limits.read_timeout) => {}
             }
         }
     }
 }
 
-/// Writes answers and notifications, one a line, until the client or the server is gone.
-async fn write(mut writer: OwnedWriteHalf, mut to_write: mpsc::Receiver<Box<RawValue>>) {
+/// Writes answers and notifications, one a line, until the client or the server is gone, or the client does not read for too long.
+async fn write(writer: OwnedWriteHalf, mut to_write: mpsc::Receiver<Box<RawValue>>, patience: Duration) {
+    let mut writer = Patient::new(writer, patience);
     while let Some(message) = to_write.recv().await {
         let line = [message.get().as_bytes(), b"\n"].concat();
         if writer.write_all(&line).await.is_err() {
@@ -187,13 +191,13 @@ async fn read(
 /// Waits until all running requests are answered: a client may send its last request and close its side.
 async fn finish(requests: &Semaphore) {
     let all = u32::try_from(CONCURRENT_REQUESTS).expect("a small constant");
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), requests.acquire_many(all)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), requests.acquire_many(all)).await;
 }
 
 /// Gives the writer the time to write what is in the channel.
 async fn finish_writing(outgoing: &mpsc::Sender<Box<RawValue>>) {
     let all = outgoing.reserve_many(OUTGOING_CAPACITY);
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), all).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
 }
 
 /// Subscriptions of one connection.

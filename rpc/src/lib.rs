@@ -8,6 +8,7 @@ mod admin;
 mod api;
 mod backup;
 mod block_id;
+mod budget;
 mod config;
 mod cursor;
 mod dashboard;
@@ -22,15 +23,21 @@ mod errors;
 mod eth;
 mod events;
 mod explain;
+pub mod exposure;
 mod filters;
 mod gate;
+mod gzip;
 pub mod health;
 mod http;
 mod index;
 mod ipc;
+mod jwt;
+mod lanes;
+mod logging;
 mod message;
 mod methods;
 mod miner;
+mod names;
 mod net;
 mod objects;
 mod operation;
@@ -38,6 +45,7 @@ mod ots;
 mod ownership;
 mod page;
 mod params;
+mod patient;
 mod perm;
 mod personal;
 mod recent;
@@ -45,7 +53,9 @@ mod revert;
 mod server;
 mod services;
 mod session;
+mod slots;
 mod subscriptions;
+mod switch;
 mod trace;
 mod txpool;
 
@@ -55,11 +65,12 @@ pub use devices::{
     CertificateView, DeviceError, DeviceEvent, DeviceView, Devices, NoDevices, ShadowAsk, ShadowPlace, ShadowView,
 };
 pub use gate::{Gate, GateError};
+pub use jwt::{JwtSecret, WINDOW_SECONDS};
 pub use methods::{EMPTY_NAMESPACES, METHODS, Method, method_table_markdown, namespaces};
 pub use operation::{
-    Alone, ChainFiles, Criterion, DeskFacts, Health, NetworkControl, NetworkStatus, NodeIdentity, Operation, PeerChain,
-    PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
+    Alone, ChainFiles, Criterion, DeskFacts, Health, LogControl, NetworkControl, NetworkStatus, NodeIdentity,
+    Operation, PeerChain, PeerChange, PeerView, PermissionError, Permissions, ReadinessDemands, SyncStatus,
 };
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};
-pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError};
+pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError, WalletView};

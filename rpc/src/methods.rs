@@ -7,15 +7,17 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::api::{Answer, Api};
-use crate::debug::{raw, state as whole_state, tracing};
+use crate::debug::{database, raw, state as whole_state, tracing};
 use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::{blocks, calls, chain_info, fees, logs, polling, proof, send, sign, state, transactions};
 use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions};
 use crate::params::Call;
+use crate::server::ServeError;
 use crate::trace::{calls as trace_calls, filter, replays};
 use crate::{
-    admin, backup, dashboard, device, discover, explain, index, miner, net, ots, ownership, perm, personal, txpool,
+    admin, backup, dashboard, device, discover, explain, index, logging, miner, net, ots, ownership, perm, personal,
+    txpool,
 };
 
 /// Answers a call at once.
@@ -77,6 +79,15 @@ const fn slow(
     about: &'static str,
 ) -> Method {
     Method { name, arguments, about, handler: Handler::Slow(answering) }
+}
+
+const fn waiting(
+    name: &'static str,
+    arguments: &'static [&'static str],
+    waiting: Waiting,
+    about: &'static str,
+) -> Method {
+    Method { name, arguments, about, handler: Handler::Waiting(waiting) }
 }
 
 const fn subscription(name: &'static str, arguments: &'static [&'static str], about: &'static str) -> Method {
@@ -187,9 +198,11 @@ pub static METHODS: &[Method] = &[
     slow("miner_setCoinbase", &["address"], miner::set_etherbase, "The same."),
     slow("miner_setExtra", &["text"], miner::set_extra, "Sets the extra data of blocks, at most 32 bytes."),
     slow("miner_setGasPrice", &["wei"], miner::set_gas_price, "Sets the least tip that miner and pool take."),
+    slow("miner_setRecommitInterval", &["ms"], miner::set_recommit_interval, "Sets how often the block being mined takes in new transactions."),
     slow("miner_setGasLimit", &["gas"], miner::set_gas_limit, "Sets the gas limit to move towards."),
 
     quick("personal_listAccounts", &[], personal::list_accounts, "The keystore's accounts."),
+    slow("personal_listWallets", &[], personal::list_wallets, "The keystore's accounts with their key files, and whether they are unlocked."),
     slow("personal_newAccount", &["password"], personal::new_account, "Makes an account; its address."),
     slow("personal_importRawKey", &["key", "password"], personal::import_raw_key, "Adds a private key to the keystore; its address."),
     slow("personal_unlockAccount", &["address", "password", "seconds?"], personal::unlock_account, "Unlocks an account, by default for 300 s, with 0 for good. Refused while HTTP or WebSocket is on, without `--allow-insecure-unlock`."),
@@ -215,6 +228,15 @@ pub static METHODS: &[Method] = &[
     slow("debug_getRawTransaction", &["hash"], raw::transaction, "A transaction's encoding (EIP-2718)."),
     slow("debug_setHead", &["number"], |api, call| dev::nothing(dev::set_head(api, call)), "Makes an earlier block the head, whatever is final; the transactions of the blocks that leave go back to the pool."),
     slow("debug_getBadBlocks", &[], raw::bad_blocks, "Up to ten blocks that were refused: hash and reason; their content is not kept."),
+
+    slow("debug_verbosity", &["level"], logging::verbosity, "Sets how much the node logs, 0 (nothing) to 5 (everything)."),
+    slow("debug_vmodule", &["patterns"], logging::vmodule, "Sets it for modules, such as `network=5,rpc/*=4`; empty: for none."),
+    slow("debug_clearTxpool", &[], txpool::clear, "Takes all transactions out of this node's pool."),
+    slow("debug_dbGet", &["key", "table?"], database::get, "A row of the database: the key in hexadecimal or as text, the table by its name (`drawbridge db inspect` shows them), or the first one that has the key."),
+    slow("debug_dbAncient", &["kind", "number"], database::ancient, "A finalized block's `headers`, `hashes`, `bodies` or `diffs` (its total difficulty), in geth's encoding."),
+    slow("debug_dbAncients", &[], database::ancients, "How many blocks from genesis on are finalized."),
+    slow("debug_chaindbProperty", &["property?"], database::property, "How large the database's tables are, and what it says about itself (`stats`)."),
+    slow("debug_chaindbCompact", &[], database::compact, "Rewrites the database, so that deleted rows give their space back; the chain goes on meanwhile."),
 
     slow("trace_block", &["block"], replays::block, "The calls of all transactions of a block, and its reward."),
     slow("trace_transaction", &["hash"], replays::transaction, "The calls of a transaction; `null` where unknown."),
@@ -250,6 +272,13 @@ pub static METHODS: &[Method] = &[
     slow("admin_exportChain", &["file", "first?", "last?"], admin::export_chain, "Writes canonical blocks to a new file on the node's machine (RLP)."),
     slow("admin_importChain", &["file"], admin::import_chain, "Imports all blocks of a file on the node's machine (RLP)."),
     slow("admin_backup", &["path"], backup::create, "Copies the chain's database, as it is now, into a new directory on the node's machine; head and genesis of the copy. `drawbridge backup verify` and `restore` read it."),
+    slow("admin_changeLogLevel", &["level", "modules?"], logging::change_log_level, "Sets how much the node logs, `OFF` to `ALL`, or what these modules log."),
+    waiting("admin_startHTTP", &["host?", "port?", "cors?", "apis?", "vhosts?"], admin::start_http, "Starts JSON-RPC over HTTP; lists are separated by commas. As at the start, what steers the node is not served beyond its machine without keys or tokens."),
+    waiting("admin_startRPC", &["host?", "port?", "cors?", "apis?", "vhosts?"], admin::start_http, "The same under its old name."),
+    waiting("admin_stopHTTP", &[], admin::stop_http, "Stops it."),
+    waiting("admin_stopRPC", &[], admin::stop_http, "The same."),
+    waiting("admin_startWS", &["host?", "port?", "origins?", "apis?"], admin::start_ws, "Starts JSON-RPC over WebSocket, on HTTP's socket where host and port are the same."),
+    waiting("admin_stopWS", &[], admin::stop_ws, "Stops it, and closes its connections."),
     subscription("admin_subscribe", &["kind"], "Pushes `peerEvents`: peers that come (`add`) and go (`drop`, with the reason); over WebSocket and IPC."),
     subscription("admin_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
 
@@ -352,6 +381,18 @@ pub fn namespaces() -> BTreeSet<&'static str> {
 
 /// What the page says of the namespaces that only a development chain has.
 const DEV_NOTE: &str = "Only on a development chain (`--dev`); see [development chains](development-chains.md).\n\n";
+/// Refuses namespaces that there are not, naming the flag that names them.
+pub(crate) fn check_namespaces(names: &[String], flag: &'static str) -> Result<(), ServeError> {
+    let known = namespaces();
+    for name in names {
+        let plain = name.trim().to_ascii_lowercase();
+        if !plain.is_empty() && !known.contains(plain.as_str()) && !EMPTY_NAMESPACES.contains(&plain.as_str()) {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(ServeError::UnknownNamespace { name: name.clone(), flag, known });
+        }
+    }
+    Ok(())
+}
 
 /// Writes the table of methods as Markdown: a section per namespace.
 pub fn method_table_markdown() -> String {
@@ -383,6 +424,16 @@ mod tests {
         let mut runs: Vec<_> = METHODS.iter().map(Method::namespace).collect();
         runs.dedup();
         assert_eq!(runs.len(), namespaces().len());
+    }
+
+    #[test]
+    fn an_unknown_namespace_is_named() {
+        let check = |names: &[&str]| {
+            check_namespaces(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), "--http.api")
+        };
+        assert!(check(&["personal", "db", "ETH", " net", "web3", "txpool", "miner", ""]).is_ok());
+        let error = check(&["eth", "shh"]).unwrap_err().to_string();
+        assert!(error.contains("\"shh\"") && error.contains("--http.api") && error.contains("txpool"), "{error}");
     }
 
     #[test]

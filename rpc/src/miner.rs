@@ -1,6 +1,7 @@
 //! The `miner` namespace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes, U256};
 use serde_json::Value;
@@ -45,6 +46,17 @@ pub(crate) fn set_gas_price(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     api.services.ledger.set_price_limit(price);
     *api.price_limit_wei.lock() = price;
     reply(&true)
+}
+
+/// Milliseconds, at least as many as geth takes.
+pub(crate) fn set_recommit_interval(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
+    const LEAST_MS: u64 = 100;
+    let Quantity(interval_ms) = call.required()?;
+    if interval_ms < LEAST_MS {
+        return Err(RpcError::invalid_argument(0, format!("at least {LEAST_MS} ms")));
+    }
+    api.services.miner.set_recommit(Duration::from_millis(interval_ms));
+    reply(&Value::Null)
 }
 
 pub(crate) fn set_gas_limit(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {

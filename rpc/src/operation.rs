@@ -25,6 +25,8 @@ pub struct Operation {
     pub devices: Arc<dyn Devices>,
     /// What the desk is told to work with.
     pub desk: DeskFacts,
+    /// What the node writes about itself.
+    pub log: Arc<dyn LogControl>,
 }
 
 /// Holds what an operator tells the desk.
@@ -44,7 +46,8 @@ impl Operation {
             network: alone.clone(),
             permissions: alone.clone(),
             files: alone.clone(),
-            health: alone,
+            health: alone.clone(),
+            log: alone,
             devices: Arc::new(NoDevices),
             desk: DeskFacts::default(),
         }
@@ -303,6 +306,18 @@ pub trait Health: Send + Sync {
     fn ready(&self, demands: &ReadinessDemands) -> Vec<Criterion>;
 }
 
+/// Changes how much the node writes about itself, 0 (nothing) to 5 (everything).
+pub trait LogControl: Send + Sync {
+    /// Sets it for all of the program; what was set for modules stays.
+    fn set_verbosity(&self, verbosity: u8);
+
+    /// Sets it for these modules (`network`, or `rpc::http`) alone, and for no others.
+    ///
+    /// # Errors
+    /// A name is none.
+    fn set_modules(&self, modules: &[(String, u8)]) -> Result<(), String>;
+}
+
 /// The operation of a node without a network.
 #[derive(Clone, Debug)]
 pub struct Alone {
@@ -386,6 +401,14 @@ impl ChainFiles for Alone {
 
     fn import(&self, _: &Path) -> Result<(), String> {
         Err("this node reads no files".to_owned())
+    }
+}
+
+impl LogControl for Alone {
+    fn set_verbosity(&self, _: u8) {}
+
+    fn set_modules(&self, _: &[(String, u8)]) -> Result<(), String> {
+        Err("this node has no log that could be changed".to_owned())
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use serde_json::json;
 
 use crate::api::{Answer, Api, reply};
 use crate::dev;
@@ -11,7 +12,7 @@ use crate::errors::RpcError;
 use crate::eth::send::{Authority, send_as, sign_as};
 use crate::eth::sign::{recover, sign_message};
 use crate::params::{Call, Data, PrivateKey, Quantity};
-use crate::services::SignerError;
+use crate::services::{SignerError, WalletView};
 
 /// How long an account stays unlocked where the client says nothing (geth's default).
 const UNLOCK_DEFAULT: Duration = Duration::from_secs(300);
@@ -20,6 +21,17 @@ const UNLOCK_MAX_SECONDS: u64 = i64::MAX as u64 / 1_000_000_000;
 
 pub(crate) fn list_accounts(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
     reply(&api.services.signer.accounts())
+}
+
+/// Each account is a wallet, as geth's keystore has it; where a key is in memory alone, there is no file to name.
+pub(crate) fn list_wallets(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
+    let show = |wallet: WalletView| {
+        let file = wallet.file.map(|file| file.display().to_string());
+        let url = format!("keystore://{}", file.as_deref().unwrap_or("memory"));
+        let status = if wallet.is_unlocked { "Unlocked" } else { "Locked" };
+        json!({"url": url, "status": status, "accounts": [{"address": wallet.address, "url": url}]})
+    };
+    reply(&api.services.signer.wallets().into_iter().map(show).collect::<Vec<_>>())
 }
 
 pub(crate) fn new_account(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
@@ -42,7 +54,7 @@ pub(crate) fn unlock_account(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
         }
         Some(Quantity(seconds)) => Some(Duration::from_secs(seconds)),
     };
-    if !api.allow_unlock {
+    if !api.allows_unlock() {
         return Err(RpcError::unlock_forbidden());
     }
     match dev::unlock_added(api, address, &password) {

@@ -1,29 +1,14 @@
-//! Starts and stops the transports.
+//! Starts the server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-
-use jsonrpsee::Methods;
-use jsonrpsee::server::{ServerHandle, StopHandle, stop_channel};
-use tokio::net::TcpListener;
 
 use crate::api::Api;
-use crate::config::{HttpConfig, RpcConfig, WsConfig};
-use crate::desk::Desk;
+use crate::config::RpcConfig;
 use crate::dev;
-use crate::dispatch::Dispatcher;
-use crate::filters::IdSource;
-use crate::http::{HttpSide, Listener, WsSide};
-use crate::ipc;
-use crate::methods;
 use crate::services::Services;
-use crate::session::{Session, Transport};
-use crate::subscriptions;
-
-/// How long a stop waits for answers that are being written.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+use crate::switch::Switch;
 
 /// Says why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +39,27 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The transport runs already (geth's words).
+    #[error("{what} server already running on {addr}")]
+    AlreadyServed {
+        /// The transport.
+        what: &'static str,
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Strangers would steer the node.
+    #[error(
+        "{namespaces} would be served on {host} to whoever reaches it: name keys by --rpc.keys or a secret by --rpc.jwtsecret, or insist by --rpc.allow-exposed"
+    )]
+    Exposed {
+        /// The namespaces that strangers must not reach.
+        namespaces: String,
+        /// Where.
+        host: String,
+    },
+    /// The system gives no threads.
+    #[error("no threads for JSON-RPC: {0}")]
+    Threads(std::io::Error),
     /// No such namespace.
     #[error("unknown API namespace {name:?} in {flag}; known: {known}")]
     UnknownNamespace {
@@ -66,8 +72,7 @@ pub enum ServeError {
     },
 }
 
-/// Holds a running server. Dropping it leaves the server running until the runtime ends; [`RpcHandle::stop`] stops it.
-#[derive(Debug)]
+/// Holds a running server.
 pub struct RpcHandle {
     /// Where HTTP listens.
     pub http_addr: Option<SocketAddr>,
@@ -75,42 +80,55 @@ pub struct RpcHandle {
     pub ws_addr: Option<SocketAddr>,
     /// The unix socket.
     pub ipc_path: Option<PathBuf>,
-    server: ServerHandle,
+    switch: Arc<Switch>,
+}
+
+impl std::fmt::Debug for RpcHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RpcHandle").field("http_addr", &self.http_addr).field("ws_addr", &self.ws_addr).finish()
+    }
 }
 
 impl RpcHandle {
     /// Stops listening, lets running answers be written for a second, and removes the unix socket.
     pub async fn stop(self) {
-        // An error here means that everything has stopped already.
-        let _ = self.server.stop();
-        let _ = tokio::time::timeout(STOP_PATIENCE, self.server.stopped()).await;
+        self.switch.stop_all().await;
     }
 }
 
 /// Starts all configured transports.
 ///
 /// # Errors
-/// An address or a port that cannot be had, or an unknown namespace; nothing listens then.
+/// An address or a port that cannot be had, an unknown namespace, or namespaces that strangers would reach; nothing listens then.
 pub async fn serve(config: RpcConfig, services: Services) -> Result<RpcHandle, ServeError> {
     let config = open_to_browsers_on_dev(config);
-    check_namespaces(&config)?;
     let api = Arc::new(Api::new(&config, services, tokio::runtime::Handle::current()));
     dev::follow_console(&api);
-    let setup = Setup {
-        dispatcher: Arc::new(Dispatcher::new(Arc::clone(&api))),
-        methods: subscriptions::methods(Arc::clone(&api)),
-        ids: Arc::new(IdSource::default()),
+    let switch = Arc::new(Switch::new(config.clone(), Arc::clone(&api)).map_err(ServeError::Threads)?);
+    // Nothing else sets it.
+    let _ = api.switch.set(Arc::downgrade(&switch));
+    match start(&config, &switch).await {
+        Ok((http_addr, ws_addr)) => Ok(RpcHandle { http_addr, ws_addr, ipc_path: config.ipc, switch }),
+        Err(error) => {
+            switch.stop_all().await;
+            Err(error)
+        }
+    }
+}
+
+async fn start(config: &RpcConfig, switch: &Switch) -> Result<(Option<SocketAddr>, Option<SocketAddr>), ServeError> {
+    let http = match &config.http {
+        Some(http) => Some(switch.start_http(http).await?),
+        None => None,
     };
-    let bound = Bound::bind(&config).await?;
-    let (stop, server) = stop_channel();
-    let handle = RpcHandle {
-        http_addr: bound.http.as_ref().and_then(|socket| socket.local_addr().ok()),
-        ws_addr: bound.ws.as_ref().or(bound.http.as_ref().filter(|_| bound.shared)).and_then(|s| s.local_addr().ok()),
-        ipc_path: config.ipc.clone(),
-        server,
+    let ws = match &config.ws {
+        Some(ws) => Some(switch.start_ws(ws).await?),
+        None => None,
     };
-    setup.start(&config, bound, stop);
-    Ok(handle)
+    if let Some(path) = &config.ipc {
+        switch.start_ipc(path.clone()).await?;
+    }
+    Ok((http, ws))
 }
 
 /// Lets pages of every origin ask on a dev chain, where nothing else is said.
@@ -125,147 +143,4 @@ fn open_to_browsers_on_dev(mut config: RpcConfig) -> RpcConfig {
         }
     }
     config
-}
-
-fn check_namespaces(config: &RpcConfig) -> Result<(), ServeError> {
-    let known = methods::namespaces();
-    let http = config.http.iter().flat_map(|http| http.api.iter().map(|name| (name, "--http.api")));
-    let ws = config.ws.iter().flat_map(|ws| ws.api.iter().map(|name| (name, "--ws.api")));
-    for (name, flag) in http.chain(ws) {
-        let plain = name.trim().to_ascii_lowercase();
-        if !plain.is_empty() && !known.contains(plain.as_str()) && !methods::EMPTY_NAMESPACES.contains(&plain.as_str())
-        {
-            let known = known.iter().copied().collect::<Vec<_>>().join(", ");
-            return Err(ServeError::UnknownNamespace { name: name.clone(), flag, known });
-        }
-    }
-    Ok(())
-}
-
-/// The sockets that were bound before anything is answered.
-struct Bound {
-    http: Option<TcpListener>,
-    /// WebSocket's own; `None` also where it shares HTTP's.
-    ws: Option<TcpListener>,
-    shared: bool,
-    ipc: Option<tokio::net::UnixListener>,
-}
-
-impl Bound {
-    async fn bind(config: &RpcConfig) -> Result<Self, ServeError> {
-        let shared = matches!((&config.http, &config.ws), (Some(http), Some(ws)) if same_socket(http, ws));
-        let http = match &config.http {
-            Some(http) => Some(bind(&http.addr, http.port, "--http.port").await?),
-            None => None,
-        };
-        let ws = match config.ws.as_ref().filter(|_| !shared) {
-            Some(ws) => Some(bind(&ws.addr, ws.port, "--ws.port").await?),
-            None => None,
-        };
-        let ipc = match &config.ipc {
-            Some(path) => {
-                let bound = ipc::bind(path).await;
-                Some(bound.map_err(|source| ServeError::Ipc { path: path.clone(), source })?)
-            }
-            None => None,
-        };
-        Ok(Self { http, ws, shared, ipc })
-    }
-}
-
-fn same_socket(http: &HttpConfig, ws: &WsConfig) -> bool {
-    (http.addr.as_str(), http.port) == (ws.addr.as_str(), ws.port)
-}
-
-/// Binds one address of a host name, an IPv4 one where there is one.
-async fn bind(host: &str, port: u16, flag: &'static str) -> Result<TcpListener, ServeError> {
-    let addr = format!("{host}:{port}");
-    let failed = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::AddrInUse => ServeError::PortInUse { addr: addr.clone(), flag },
-        _ => ServeError::Address { addr: addr.clone(), flag, source },
-    };
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
-    let chosen = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
-    let chosen = chosen.ok_or_else(|| failed(std::io::Error::other("the host name has no address")))?;
-    TcpListener::bind(chosen).await.map_err(failed)
-}
-
-/// What every transport shares.
-struct Setup {
-    dispatcher: Arc<Dispatcher>,
-    methods: Methods,
-    ids: Arc<IdSource>,
-}
-
-impl Setup {
-    fn start(self, config: &RpcConfig, bound: Bound, stop: StopHandle) {
-        let limits = &config.limits;
-        let serves_desk = config.http.as_ref().is_some_and(|http| http.desk);
-        let is_dev = self.dispatcher.services().dev.is_some();
-        let is_there = |name: &&str| is_dev || !dev::NAMESPACES.contains(&name.trim().to_ascii_lowercase().as_str());
-        let ws_side = config.ws.as_ref().map(|ws| {
-            let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str).filter(is_there));
-            let vhosts = config.http.as_ref().map_or_else(|| HttpConfig::default().vhosts, |http| http.vhosts.clone());
-            let (dispatcher, methods) = (Arc::clone(&self.dispatcher), self.methods.clone());
-            let side =
-                WsSide::new(dispatcher, methods, session, ws.origins.clone(), vhosts, limits, Arc::clone(&self.ids));
-            Arc::new(side.for_own_pages(serves_desk))
-        });
-        let http_side = config.http.as_ref().map(|http| {
-            let session = Session::new(Transport::Http, http.api.iter().map(String::as_str).filter(is_there));
-            let desk = http.desk.then(Desk::embedded);
-            let (cors, vhosts) = (http.cors.clone(), http.vhosts.clone());
-            HttpSide::new(Arc::clone(&self.dispatcher), session, cors, vhosts, limits, desk)
-        });
-        if let Some(socket) = bound.ws {
-            let listener = Listener::new(None, ws_side.clone(), limits.connections, config.gate.clone());
-            tokio::spawn(listener.accept(socket, stop.clone()));
-        }
-        if let Some(socket) = bound.http {
-            // The desk's pages connect to where they come from, whatever WebSocket's own port is.
-            let ws_here = ws_side.filter(|_| bound.shared || serves_desk);
-            let listener = Listener::new(http_side, ws_here, limits.connections, config.gate.clone());
-            tokio::spawn(listener.accept(socket, stop.clone()));
-        }
-        if let (Some(socket), Some(path)) = (bound.ipc, &config.ipc) {
-            let session = Session::new(Transport::Ipc, methods::namespaces().into_iter().filter(is_there));
-            let server = ipc::IpcServer::new(self.dispatcher, self.methods, session, limits, self.ids);
-            tokio::spawn(server.accept(socket, path.clone(), stop));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[tokio::test]
-    async fn a_port_in_use_names_its_flag() {
-        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let error = bind("127.0.0.1", port, "--http.port").await.unwrap_err();
-        assert!(matches!(error, ServeError::PortInUse { flag: "--http.port", .. }), "{error}");
-        assert!(error.to_string().contains("choose another port with --http.port"));
-    }
-
-    #[tokio::test]
-    async fn localhost_is_ipv4_first() {
-        let socket = bind("localhost", 0, "--http.port").await.unwrap();
-        assert!(socket.local_addr().unwrap().is_ipv4());
-    }
-
-    #[test]
-    fn an_unknown_namespace_is_named() {
-        let config = |api: &[&str]| RpcConfig {
-            http: Some(HttpConfig {
-                api: api.iter().map(|name| (*name).to_owned()).collect(),
-                ..HttpConfig::default()
-            }),
-            ..RpcConfig::default()
-        };
-        assert!(check_namespaces(&config(&["personal", "db", "ETH", " net", "web3", "txpool", "miner", ""])).is_ok());
-        let error = check_namespaces(&config(&["eth", "shh"])).unwrap_err().to_string();
-        assert!(error.contains("\"shh\"") && error.contains("--http.api") && error.contains("txpool"), "{error}");
-    }
 }

@@ -1,6 +1,7 @@
 //! What the server needs from the rest of the node: the ledger, and two traits that the node implements, because it
 //! imports this crate and not the other way round.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +98,20 @@ pub trait Signer: Send + Sync {
 
     /// Locks an account; tells whether it exists.
     fn lock(&self, address: Address) -> bool;
+
+    /// Returns the accounts with where their keys lie and whether they are unlocked.
+    fn wallets(&self) -> Vec<WalletView>;
+}
+
+/// Describes where an account's key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletView {
+    /// The account.
+    pub address: Address,
+    /// The key file; none where the key is in memory alone.
+    pub file: Option<PathBuf>,
+    /// Whether it signs without a password now.
+    pub is_unlocked: bool,
 }
 
 /// Says why the miner does not obey.
@@ -156,4 +171,7 @@ pub trait MinerControl: Send + Sync {
 
     /// Sets the gas limit to move towards.
     fn set_gas_limit(&self, gas: u64);
+
+    /// Sets how often the block being mined takes in new transactions.
+    fn set_recommit(&self, every: Duration);
 }

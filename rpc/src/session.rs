@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jsonrpsee::core::middleware::Request;
 
 use crate::errors::RpcError;
+use crate::exposure;
 use crate::gate::Key;
 
 /// Names a transport.
@@ -27,6 +28,16 @@ pub(crate) struct Session {
     /// The key that was shown, where there is a gate.
     key: Option<Arc<Key>>,
     namespaces: Arc<BTreeSet<String>>,
+    audience: Audience,
+}
+
+/// Says who reaches a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Who is on this machine, or shows that it may.
+    Known,
+    /// Whoever finds it.
+    Strangers,
 }
 
 impl Session {
@@ -34,7 +45,12 @@ impl Session {
     pub(crate) fn new<'a>(transport: Transport, namespaces: impl IntoIterator<Item = &'a str>) -> Self {
         let named = namespaces.into_iter().map(|name| name.trim().to_ascii_lowercase());
         let namespaces = named.chain(["rpc".to_owned()]).filter(|name| !name.is_empty()).collect();
-        Self { transport, key: None, namespaces: Arc::new(namespaces) }
+        Self { transport, key: None, namespaces: Arc::new(namespaces), audience: Audience::Known }
+    }
+
+    /// Returns the same session for an audience.
+    pub(crate) fn for_audience(self, audience: Audience) -> Self {
+        Self { audience, ..self }
     }
 
     /// Returns the same session for who showed a key.
@@ -44,6 +60,9 @@ impl Session {
 
     /// Admits a request by the key that was shown, or says why not.
     pub(crate) fn admit(&self, request: &Request<'_>) -> Result<(), RpcError> {
+        if self.audience == Audience::Strangers && exposure::is_changing(&request.method) {
+            return Err(RpcError::kept_from_strangers(&request.method));
+        }
         self.key.as_ref().map_or(Ok(()), |key| key.admit(&request.method, request.params.as_deref()))
     }
 

@@ -19,6 +19,16 @@ pub(crate) fn status(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
     reply(&json!({ "pending": U64::from(status.pending), "queued": U64::from(status.queued) }))
 }
 
+/// `debug_clearTxpool`: takes everything out of this node's pool; each is told as dropped.
+pub(crate) fn clear(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
+    let content = api.pool().content();
+    let hashes = [content.pending, content.queued].into_iter().flatten().flat_map(|(_, all)| all.into_values());
+    for hash in hashes.map(|tx| tx.hash()).collect::<Vec<_>>() {
+        api.services.ledger.drop_transaction(hash);
+    }
+    reply(&Value::Null)
+}
+
 pub(crate) fn content(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
     let content = api.pool().content();
     let show = |senders| by_sender(senders, |tx| json!(objects::unmined(tx)));

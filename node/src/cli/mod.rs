@@ -69,6 +69,12 @@ pub struct Cli {
 pub enum Command {
     /// Run a node (the default)
     Node(Box<NodeArgs>),
+    /// Open a console for JSON-RPC on a node that runs
+    #[command(
+        after_help = "Examples:\n  drawbridge attach --datadir node\n  drawbridge attach http://localhost:8545 --exec 'eth.getBalance(eth.accounts[0])'\n\n\
+        Names are those of web3 and of geth's console: eth.blockNumber, personal.newAccount(), web3.fromWei(1e18)."
+    )]
+    Attach(Box<AttachArgs>),
     /// Start a chain in a data directory from a chain file
     #[command(after_help = "Example:\n  drawbridge init --datadir node genesis.json")]
     Init {
@@ -162,6 +168,25 @@ pub enum Command {
         #[command(flatten)]
         place: PlaceArgs,
     },
+}
+
+/// The flags of `drawbridge attach`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AttachArgs {
+    /// http://HOST:PORT, ws://HOST:PORT or the path of a local socket [default: the one in the data directory]
+    pub endpoint: Option<String>,
+    /// Run this instead of asking for lines, and print what it comes to
+    #[arg(long, value_name = "LINE")]
+    pub exec: Option<String>,
+    /// File with the secret that the node knows by --rpc.jwtsecret
+    #[arg(long, value_name = "FILE")]
+    pub jwtsecret: Option<PathBuf>,
+    /// Where.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where its socket is.
+    #[command(flatten)]
+    pub ipc: serving_flags::IpcArgs,
 }
 
 /// The flags of `drawbridge bootnode`, those of the old tool among them.

@@ -95,6 +95,16 @@ pub struct RpcArgs {
     /// File (JSON) with API keys: without one of them nothing is answered over HTTP and WebSocket; docs/devices.md tells its form
     #[arg(long = "rpc.keys", value_name = "FILE")]
     pub rpc_keys: Option<PathBuf>,
+    /// File with the secret (64 hexadecimal digits) of tokens (JWT, HS256), which count for a minute and admit to all that is served; it is
+    /// made where it is missing
+    #[arg(long = "rpc.jwtsecret", value_name = "FILE")]
+    pub rpc_jwtsecret: Option<PathBuf>,
+    /// Serve admin, device, miner, perm and personal, and unlocked accounts, beyond this machine to whoever asks, without key or token
+    #[arg(long = "rpc.allow-exposed")]
+    pub rpc_allow_exposed: Option<bool>,
+    /// Connections for HTTP and WebSocket together; those that have been idle for longest make room for new ones [default: 16384]
+    #[arg(long = "rpc.connections", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rpc_connections: Option<u32>,
     /// Accept transactions that are not bound to this chain (without EIP-155) [default: false]
     #[arg(long = "rpc.allow-unprotected-txs")]
     pub rpc_allow_unprotected_txs: Option<bool>,

@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rpc::exposure::{STEERING, is_local, steering};
+
 use crate::cli::device_registry::MqttArgs;
 use crate::cli::flags::{AccountArgs, ChainArgs, DataArgs, KeyArgs, LogArgs, NodeArgs, StorageArgs};
 use crate::cli::legacy::Warning;
@@ -37,15 +39,17 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
     let is_dev = dev.is_some();
     let mut warnings = Vec::new();
     let data = build_data(args.data, args.storage, places, is_dev)?;
-    let http = build_http(args.http, is_dev, &mut warnings);
+    let rpc = build_rpc(args.rpc);
+    let is_open = !rpc.allow_exposed && !rpc.is_authenticated();
+    let http = build_http(args.http, is_dev, is_open, &mut warnings);
     let config = NodeConfig {
         chain: build_chain(args.chain, is_dev, &mut warnings),
         network: build_network(args.network, &data.dir),
-        ws: build_ws(args.ws, is_dev, http.port, &mut warnings),
+        ws: build_ws(args.ws, is_dev, is_open, http.port, &mut warnings),
         http,
         ipc: build_ipc(args.ipc, &data.dir),
         mqtt: build_mqtt(args.mqtt),
-        rpc: build_rpc(args.rpc),
+        rpc,
         gas_price: build_gas_price(args.gas_price),
         accounts: build_accounts(args.keys, args.accounts, &data.dir, is_dev),
         miner: build_miner(args.miner, is_dev),
@@ -56,7 +60,8 @@ pub fn build(args: NodeArgs, places: &Places) -> Result<(NodeConfig, Vec<Warning
         data,
     };
     check_together(&config)?;
-    warn_of_exposed_apis(&config, &mut warnings);
+    check_exposure(&config)?;
+    warn_of_exposure(&config, &mut warnings);
     Ok((config, warnings))
 }
 
@@ -87,22 +92,58 @@ fn check_together(config: &NodeConfig) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Whoever reaches these namespaces steers the node.
-fn warn_of_exposed_apis(config: &NodeConfig, warnings: &mut Vec<Warning>) {
-    const STEERING: [&str; 5] = ["admin", "perm", "miner", "personal", "device"];
-    let is_local =
-        |host: &str| host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+/// A transport that is served: where, which namespaces, and the flag that names them.
+type Door<'a> = (&'a str, &'a [String], &'static str);
+
+/// Returns the transports that are served beyond this machine.
+fn open_doors(config: &NodeConfig) -> Vec<Door<'_>> {
     let (http, ws) = (&config.http, &config.ws);
-    let served = [(http.enabled, &http.host, &http.apis, "--http.api"), (ws.enabled, &ws.host, &ws.apis, "--ws.api")];
-    for (_, host, apis, flag) in served.into_iter().filter(|(enabled, host, ..)| *enabled && !is_local(host)) {
-        let named: Vec<_> = STEERING.into_iter().filter(|name| apis.iter().any(|api| api == name)).collect();
+    let http = http.enabled.then_some((http.host.as_str(), &http.apis[..], "--http.api"));
+    let ws = ws.enabled.then_some((ws.host.as_str(), &ws.apis[..], "--ws.api"));
+    http.into_iter().chain(ws).filter(|(host, ..)| !is_local(host)).collect()
+}
+
+/// Refuses to let strangers steer the node or spend from its accounts.
+fn check_exposure(config: &NodeConfig) -> Result<(), Fatal> {
+    const REMEDY: &str = "name API keys by --rpc.keys or a secret for tokens by --rpc.jwtsecret; in a network that you trust, add --rpc.allow-exposed";
+    if config.rpc.allow_exposed || config.rpc.is_authenticated() {
+        return Ok(());
+    }
+    for (host, apis, flag) in open_doors(config) {
+        let named = steering(apis.iter().map(String::as_str));
         if !named.is_empty() {
             let named = named.join(", ");
-            warnings.push(Warning(format!(
-                "{flag} serves {named} on {host}: whoever reaches that address steers the node; the local socket serves them to this \
-                 user alone"
-            )));
+            let cause =
+                format!("{flag} would serve {named} on {host}: whoever reaches that address could steer the node");
+            return Err(Fatal::key(cause, format!("leave them out, or {REMEDY}")));
         }
+        if !config.accounts.unlock.is_empty() {
+            let cause = format!("--unlock opens accounts to whoever reaches {host}");
+            return Err(Fatal::key(cause, format!("leave it out, or {REMEDY}")));
+        }
+    }
+    Ok(())
+}
+
+/// Tells the operator what others can reach.
+fn warn_of_exposure(config: &NodeConfig, warnings: &mut Vec<Warning>) {
+    if config.rpc.is_authenticated() {
+        return;
+    }
+    for (host, apis, flag) in open_doors(config) {
+        let named = steering(apis.iter().map(String::as_str)).join(", ");
+        warnings.push(Warning(match (named.is_empty(), config.dev.is_some()) {
+            (false, _) => format!(
+                "{flag} serves {named} on {host}: whoever reaches that address steers the node; the local socket serves them to this user \
+                 alone"
+            ),
+            (true, true) => format!(
+                "{host} serves the development chain to whoever reaches it, with its unlocked accounts, whose keys are public"
+            ),
+            (true, false) => format!(
+                "{host} serves JSON-RPC to whoever reaches it: --rpc.keys or --rpc.jwtsecret, or a proxy in front, say who may ask"
+            ),
+        }));
     }
 }
 
@@ -154,13 +195,15 @@ fn build_chain(args: ChainArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> Ch
     ChainConfig { file, network_id: args.networkid, sync_mode }
 }
 
-fn build_http(args: HttpArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> HttpConfig {
+fn build_http(args: HttpArgs, is_dev: bool, is_open: bool, warnings: &mut Vec<Warning>) -> HttpConfig {
     let defaults = HttpConfig::default();
+    let host = args.http_addr.unwrap_or(defaults.host);
+    let is_stranger = is_open && !is_local(&host);
     HttpConfig {
         enabled: args.http.unwrap_or(is_dev),
-        host: args.http_addr.unwrap_or(defaults.host),
         port: args.http_port.unwrap_or(defaults.port),
-        apis: apis(args.http_api, is_dev, "--http.api", warnings),
+        apis: apis(args.http_api, (is_dev, is_stranger), "--http.api", warnings),
+        host,
         cors_origins: listed(args.http_corsdomain, dev_origins(is_dev)),
         virtual_hosts: listed(args.http_vhosts, defaults.virtual_hosts),
         desk: args.desk.unwrap_or(defaults.desk),
@@ -169,13 +212,15 @@ fn build_http(args: HttpArgs, is_dev: bool, warnings: &mut Vec<Warning>) -> Http
     }
 }
 
-fn build_ws(args: WsArgs, is_dev: bool, http_port: u16, warnings: &mut Vec<Warning>) -> WsConfig {
+fn build_ws(args: WsArgs, is_dev: bool, is_open: bool, http_port: u16, warnings: &mut Vec<Warning>) -> WsConfig {
     let defaults = WsConfig::default();
+    let host = args.ws_addr.unwrap_or(defaults.host);
+    let is_stranger = is_open && !is_local(&host);
     WsConfig {
         enabled: args.ws.unwrap_or(is_dev),
-        host: args.ws_addr.unwrap_or(defaults.host),
         port: args.ws_port.unwrap_or(if is_dev { http_port } else { defaults.port }),
-        apis: apis(args.ws_api, is_dev, "--ws.api", warnings),
+        apis: apis(args.ws_api, (is_dev, is_stranger), "--ws.api", warnings),
+        host,
         origins: listed(args.ws_origins, dev_origins(is_dev)),
     }
 }
@@ -185,9 +230,20 @@ fn dev_origins(is_dev: bool) -> Vec<String> {
     if is_dev { vec!["*".into()] } else { Vec::new() }
 }
 
+/// The development chain opens everything, but what steers the node to nobody beyond this machine.
+fn default_apis(is_dev: bool, is_stranger: bool) -> Vec<String> {
+    let is_served = |name: &&str| !is_stranger || !STEERING.contains(name);
+    if is_dev { APIS.into_iter().filter(is_served).map(str::to_owned).collect() } else { super::default_apis() }
+}
+
 /// Keeps the namespaces that there are, each once; warns of the others.
-fn apis(given: Option<List<String>>, is_dev: bool, flag: &str, warnings: &mut Vec<Warning>) -> Vec<String> {
-    let defaults = if is_dev { APIS.map(str::to_owned).to_vec() } else { super::default_apis() };
+fn apis(
+    given: Option<List<String>>,
+    (is_dev, is_stranger): (bool, bool),
+    flag: &str,
+    warnings: &mut Vec<Warning>,
+) -> Vec<String> {
+    let defaults = default_apis(is_dev, is_stranger);
     let mut apis = Vec::new();
     for name in listed(given, defaults) {
         if !APIS.contains(&name.as_str()) {
@@ -234,6 +290,9 @@ fn build_rpc(args: RpcArgs) -> RpcLimits {
         batch_response_bytes_max: limited(args.rpc_batch_response_max_size, defaults.batch_response_bytes_max),
         allow_unprotected_txs: args.rpc_allow_unprotected_txs.unwrap_or(defaults.allow_unprotected_txs),
         keys_file: args.rpc_keys,
+        jwt_secret_file: args.rpc_jwtsecret,
+        allow_exposed: args.rpc_allow_exposed.unwrap_or(defaults.allow_exposed),
+        connections_max: args.rpc_connections.unwrap_or(defaults.connections_max),
     }
 }
 

@@ -139,6 +139,11 @@ fn wrong_values_and_keys_name_their_layer() {
     }
     check("--config /does/not/exist.toml", &[], 65, &["/does/not/exist.toml"]);
     check("--unlock 0 --http", &[], 77, &["account unlock with HTTP access is forbidden"]);
+    for line in ["--http --http.addr 0.0.0.0 --http.api eth,admin", "--dev --ws.addr :: --ws.api personal --ws.port 1"]
+    {
+        check(line, &[], 77, &["could steer the node"]);
+    }
+    check("--http --http.addr 10.0.0.1 --unlock 0 --allow-insecure-unlock", &[], 77, &["--unlock opens accounts to"]);
     check("--gcmode archive --history 5", &[], 65, &["--gcmode archive"]);
     check("--http --ws --ws.port 8545 --ws.addr 0.0.0.0", &[], 65, &["8545"]);
 }
@@ -167,6 +172,27 @@ fn the_development_chain_opens_everything_and_goes_at_the_end_unless_it_has_a_pl
     assert_eq!(kept.dev.unwrap().period, Some(std::time::Duration::from_secs(2)));
     assert_eq!(kept.http.apis, ["eth"]);
     assert_ne!(config_of("--dev").data.dir, dev.data.dir, "each has its own directory");
+}
+
+#[test]
+fn strangers_reach_what_reads_and_known_clients_everything() {
+    let all = "--http --http.addr 0.0.0.0 --http.api eth,admin,personal --unlock 0 --allow-insecure-unlock";
+    for known in ["--rpc.keys k.json", "--rpc.jwtsecret secret", "--rpc.allow-exposed"] {
+        assert_eq!(config_of(&format!("{all} {known}")).http.apis, ["eth", "admin", "personal"], "{known}");
+    }
+    let warnings = |line: &str| {
+        let loaded = load_line(line, &[]).unwrap();
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert!(warnings("--http --http.addr 0.0.0.0").contains("to whoever reaches it"));
+    assert!(warnings("--http --http.addr 0.0.0.0 --http.api admin --rpc.allow-exposed").contains("steers the node"));
+    assert_eq!(warnings("--http --http.addr 0.0.0.0 --http.api admin --rpc.jwtsecret secret"), "");
+    assert_eq!(warnings("--http --http.addr 127.0.0.2 --http.api admin"), "");
+    // A development chain beyond this machine leaves out what nobody asked for.
+    let dev = config_of("--dev --http.addr 0.0.0.0 --ws.addr 0.0.0.0");
+    assert!(dev.http.apis.iter().any(|name| name == "debug") && !dev.http.apis.iter().any(|name| name == "admin"));
+    assert_eq!(dev.http.apis, dev.ws.apis);
+    assert!(warnings("--dev --http.addr 0.0.0.0 --ws=false").contains("whose keys are public"));
 }
 
 #[test]
@@ -223,6 +249,7 @@ fn what_is_printed_reads_back_as_the_same_configuration() {
         "--genesis g.json --identity me --ipcdisable --nodiscover --p2p.mdns --p2p.quic --maxpeers 7 --p2p.addr ::1 --metrics --metrics.port 0 \
          --bootnodes /ip4/10.0.0.7/tcp/30303/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X,/dns4/b/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X \
          --p2p.trusted 12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X --p2p.external /ip4/203.0.113.7/tcp/1 --log.format json --log.file x.log --color never \
+         --rpc.jwtsecret secret --rpc.connections 100 --rpc.allow-exposed \
          --desk=false --desk.registry 0x00000000000000000000000000000000000000ab --desk.operator 0x00000000000000000000000000000000000000cd --index \
          --fsync block --cache 512 --miner.recommit 500ms --miner.etherbase 1 --ipcpath /tmp/x.ipc --keystore keys",
     ] {

@@ -259,8 +259,21 @@ pub struct RpcLimits {
     pub batch_response_bytes_max: Option<u32>,
     /// Whether transactions without EIP-155 are accepted.
     pub allow_unprotected_txs: bool,
-    /// The file with the API keys of the gate; none: no gate.
+    /// The file with the API keys of the gate; none: no keys.
     pub keys_file: Option<PathBuf>,
+    /// The file with the secret of tokens; none: no tokens.
+    pub jwt_secret_file: Option<PathBuf>,
+    /// Whether whoever asks may steer the node from beyond this machine.
+    pub allow_exposed: bool,
+    /// Connections for HTTP and WebSocket together.
+    pub connections_max: u32,
+}
+
+impl RpcLimits {
+    /// Tells whether clients show that they may ask.
+    pub fn is_authenticated(&self) -> bool {
+        self.keys_file.is_some() || self.jwt_secret_file.is_some()
+    }
 }
 
 impl Default for RpcLimits {
@@ -273,6 +286,9 @@ impl Default for RpcLimits {
             batch_response_bytes_max: Some(25_000_000),
             allow_unprotected_txs: false,
             keys_file: None,
+            jwt_secret_file: None,
+            allow_exposed: false,
+            connections_max: 16_384,
         }
     }
 }

@@ -5,6 +5,7 @@ mod blocks;
 mod database;
 mod device_desk;
 mod devices;
+mod gate;
 mod ledger;
 mod network;
 mod operation;

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use ::network::p2p::{Network, ShellError};
 use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
-use rpc::{DevChain, DevTerms, Gate, Operation, RpcConfig, RpcHandle, ServeError, Services};
+use rpc::{DevChain, DevTerms, Operation, RpcConfig, RpcHandle, ServeError, Services};
 use storage::StorageError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
 use super::device_desk::NodeDevices;
+use super::gate;
 use super::ledger::{Opened, open, storage_error};
 use super::network::{self, NetworkSwitch};
 use super::now_seconds;
@@ -29,6 +29,7 @@ use crate::config::values::MinerOrder;
 use crate::config::{DevConfig, NodeConfig};
 use crate::exit::Fatal;
 use crate::keystore::Keystore;
+use crate::logging::LogHandle;
 use crate::metrics::{self, Metrics, MetricsServer, Sources};
 use crate::miner::{Miner, Pace, Settings, Time};
 
@@ -42,11 +43,11 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// What the version of a development chain begins with: tools that offer to change a chain by hand look for this word.
 const DEV_VERSION_PREFIX: &str = "anvil-compatible/";
 
-/// Runs a node until it is told to stop.
+/// Runs a node until it is told to stop; `log` changes how much it writes about itself.
 ///
 /// # Errors
 /// A condition that ends the program.
-pub fn node(config: NodeConfig) -> Result<(), Fatal> {
+pub fn node(config: NodeConfig, log: LogHandle) -> Result<(), Fatal> {
     let opened = open(&config)?;
     let keystore = Arc::new(open_keystore(&config.accounts, config.dev.as_ref())?);
     refuse_exposed_unlock(&config)?;
@@ -69,7 +70,7 @@ pub fn node(config: NodeConfig) -> Result<(), Fatal> {
         .enable_all()
         .build()
         .map_err(|error| Fatal::Internal { cause: format!("no runtime: {error}") })?;
-    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, miner.clone(), time, failure));
+    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, (miner.clone(), time), log, failure));
     miner.shut_down();
     runtime.shutdown_timeout(Duration::from_millis(500));
     rotate_journal(&opened);
@@ -82,8 +83,8 @@ async fn serve_until_stopped(
     config: &NodeConfig,
     opened: &Opened,
     keystore: Arc<Keystore>,
-    miner: Miner,
-    time: Time,
+    (miner, time): (Miner, Time),
+    log: LogHandle,
     mut failure: watch::Receiver<Option<ImportError>>,
 ) -> Result<(), Fatal> {
     let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
@@ -96,6 +97,7 @@ async fn serve_until_stopped(
     }
     let (registries, operator) = (config.http.desk_registries.clone(), config.http.desk_operator);
     meeting.operation.desk = rpc::DeskFacts { registries, operator };
+    meeting.operation.log = Arc::new(log);
     let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
     let rpc = start_rpc(config, opened, keystore, (miner, time), meeting.operation.clone()).await?;
     announce(config, opened, &rpc)?;
@@ -396,15 +398,8 @@ async fn start_rpc(
         operation,
         dev,
     };
-    let gate = config.rpc.keys_file.as_deref().map(read_gate).transpose()?;
+    let gate = gate::read(&config.rpc)?;
     rpc::serve(RpcConfig { gate, ..rpc_config(config) }, services).await.map_err(serve_error)
-}
-
-fn read_gate(path: &Path) -> Result<Gate, Fatal> {
-    let text = std::fs::read_to_string(path).map_err(|error| Fatal::io(path, &error))?;
-    Gate::read(&text).map_err(|error| {
-        Fatal::config(format!("{}: {error}", path.display()), "correct the file, or leave --rpc.keys out")
-    })
 }
 
 fn serve_error(error: ServeError) -> Fatal {
@@ -416,9 +411,12 @@ fn serve_error(error: ServeError) -> Fatal {
         ServeError::Ipc { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Fatal::io(&path, &source)
         }
-        other @ (ServeError::Address { .. } | ServeError::Ipc { .. } | ServeError::UnknownNamespace { .. }) => {
-            Fatal::config(other, "correct the flag that the message names")
-        }
+        exposed @ ServeError::Exposed { .. } => Fatal::key(exposed, "serve them on localhost, or as the message says"),
+        ServeError::Threads(error) => Fatal::Internal { cause: format!("no threads for JSON-RPC: {error}") },
+        other @ (ServeError::Address { .. }
+        | ServeError::Ipc { .. }
+        | ServeError::AlreadyServed { .. }
+        | ServeError::UnknownNamespace { .. }) => Fatal::config(other, "correct the flag that the message names"),
     }
 }
 
@@ -449,10 +447,12 @@ fn rpc_config(config: &NodeConfig) -> RpcConfig {
             tx_fee_cap_wei: limits.tx_fee_cap_wei.unwrap_or(0),
             batch_items: count(limits.batch_requests_max),
             batch_response_bytes: count(limits.batch_response_bytes_max),
+            connections: gate::connections(limits.connections_max),
             ..defaults
         },
         allow_unprotected_txs: limits.allow_unprotected_txs,
         allow_insecure_unlock: config.accounts.allow_insecure_unlock,
+        allow_exposed: limits.allow_exposed,
         dev: config.dev.is_some(),
         price_limit_wei: config.pool.price_limit_wei,
     }

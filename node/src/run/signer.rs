@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, Signature};
 use consensus::crypto;
-use rpc::{DevMiner, DevPace, MinerControl, MinerError, Signer, SignerError};
+use rpc::{DevMiner, DevPace, MinerControl, MinerError, Signer, SignerError, WalletView};
 
 use crate::config::values::EXTRA_DATA_SIZE_MAX;
-use crate::keystore::{Keystore, KeystoreError};
+use crate::keystore::{Account, Keystore, KeystoreError};
 use crate::miner::{Miner, Pace};
 
 /// Signs with the keystore's accounts.
@@ -58,6 +58,16 @@ impl Signer for KeystoreSigner {
         let known = self.0.accounts().contains(&address);
         self.0.lock(address);
         known
+    }
+
+    fn wallets(&self) -> Vec<WalletView> {
+        let accounts = self.0.list().unwrap_or_default().into_iter();
+        let show = |account: Account| WalletView {
+            is_unlocked: self.0.is_unlocked(account.address),
+            address: account.address,
+            file: account.path,
+        };
+        accounts.map(show).collect()
     }
 }
 
@@ -144,6 +154,10 @@ impl MinerControl for MinerSwitch {
 
     fn set_gas_price(&self, wei: u128) {
         self.0.set(|settings| settings.min_tip_wei = wei);
+    }
+
+    fn set_recommit(&self, every: Duration) {
+        self.0.set(|settings| settings.recommit = every);
     }
 
     fn set_gas_limit(&self, gas: u64) {

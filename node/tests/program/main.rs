@@ -2,6 +2,7 @@
 //! is opened again. Commands that need no chain are tested in `cli.rs`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+mod attach;
 mod backup;
 mod blocks;
 mod cluster;

@@ -30,17 +30,29 @@ pub(crate) fn find(api: &Api, query: &LogQuery) -> Result<Vec<Log>, RpcError> {
     }
     let (from, to) = range(&view, query, &api.limits)?;
     let deadline = api.deadline(api.limits.logs_timeout);
+    let mut bytes = 0_usize;
     for number in from..=to {
         if deadline.has_passed() {
             return Err(RpcError::timed_out());
         }
         let Some(header) = view.header_by_number(number)? else { break };
+        let before = found.len();
         collect(api, &view, &header, query, &mut found)?;
         if found.len() > api.limits.logs_results {
             return Err(RpcError::too_many_results(api.limits.logs_results));
         }
+        bytes = bytes.saturating_add(found[before..].iter().map(shown_bytes).sum());
+        if bytes > api.limits.batch_response_bytes {
+            return Err(RpcError::response_too_large());
+        }
     }
     Ok(found)
+}
+
+/// Returns about how many bytes a log takes in an answer, at least: hexadecimal digits are two a byte.
+fn shown_bytes(log: &Log) -> usize {
+    const WORDS_BYTES: usize = 300;
+    WORDS_BYTES + 2 * log.data().data.len()
 }
 
 /// Resolves a query's range; both ends are included.

@@ -16,7 +16,7 @@ use consensus::transaction::encode_transaction;
 use consensus::{Genesis, Transaction};
 use rpc::{
     DevChain, DevMiner, DevPace, DevTerms, HttpConfig, MinerControl, MinerError, RpcConfig, RpcHandle, Services,
-    Signer, SignerError, WsConfig, serve,
+    Signer, SignerError, WalletView, WsConfig, serve,
 };
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -131,6 +131,12 @@ impl Signer for TestKeys {
         })
         .is_ok()
     }
+    fn wallets(&self) -> Vec<WalletView> {
+        let keys = self.0.lock().unwrap();
+        keys.iter()
+            .map(|(address, key)| WalletView { address: *address, file: None, is_unlocked: key.unlocked })
+            .collect()
+    }
 }
 
 /// A switch that only remembers.
@@ -167,6 +173,7 @@ impl MinerControl for TestMiner {
     }
     fn set_gas_price(&self, _: u128) {}
     fn set_gas_limit(&self, _: u64) {}
+    fn set_recommit(&self, _: Duration) {}
 }
 
 /// Mines when told to, as the terms say.
@@ -280,12 +287,17 @@ pub(crate) fn config() -> RpcConfig {
 impl Node {
     /// Starts a node with account 0 unlocked.
     pub(crate) async fn start(config: RpcConfig) -> Self {
+        Self::try_start(config).await.unwrap()
+    }
+
+    /// Starts a node, or says why the server does not start.
+    pub(crate) async fn try_start(config: RpcConfig) -> Result<Self, rpc::ServeError> {
         Self::start_on(Chain::open(), config, |_, _| None).await
     }
 
     /// Starts a node without an index, and one with it: what they answer must not differ.
     pub(crate) async fn without_and_with_index() -> [Self; 2] {
-        [Self::usual().await, Self::start_on(Chain::indexed(), config(), |_, _| None).await]
+        [Self::usual().await, Self::start_on(Chain::indexed(), config(), |_, _| None).await.unwrap()]
     }
 
     /// Starts a development chain, which mines on order alone.
@@ -301,14 +313,14 @@ impl Node {
             let miner = Arc::new(TestDevMiner { ledger, terms: Arc::clone(&terms), pace, switch });
             Some(DevChain { terms, miner })
         };
-        Self::start_on(chain, config(), dev).await
+        Self::start_on(chain, config(), dev).await.unwrap()
     }
 
     async fn start_on(
         chain: Chain,
         config: RpcConfig,
         dev: impl FnOnce(&Chain, &Arc<TestMiner>) -> Option<DevChain>,
-    ) -> Self {
+    ) -> Result<Self, rpc::ServeError> {
         let keys = Arc::new(TestKeys::default());
         keys.add(key(0), "password", true).unwrap();
         let clock = Arc::clone(&chain.clock);
@@ -331,8 +343,8 @@ impl Node {
             operation: rpc::Operation::alone("/nowhere".into()),
             dev,
         };
-        let server = serve(config, services).await.unwrap();
-        Self { chain, keys, server }
+        let server = serve(config, services).await?;
+        Ok(Self { chain, keys, server })
     }
 
     /// Starts a node with the usual configuration.
