@@ -148,6 +148,13 @@ pub(crate) fn read_block(reader: &dyn Reader, number: u64, hash: B256) -> Result
     }))
 }
 
+/// Reads the RLP of a block's body.
+pub(crate) fn read_body(reader: &dyn Reader, number: u64, hash: B256) -> Result<Option<Vec<u8>>, StorageError> {
+    let Some(row) = reader.get(Table::Bodies, &block_key(number, hash))? else { return Ok(None) };
+    let body = rlp::Rlp::new(&row).at(0).map_err(|error| bad_row(Table::Bodies, error.to_string()))?;
+    Ok(Some(body.as_raw().to_vec()))
+}
+
 fn decode_body(row: &[u8]) -> Result<(BlockBody, Vec<Address>), String> {
     let list = rlp::Rlp::new(row);
     let text = |error: rlp::DecoderError| error.to_string();
