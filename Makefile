@@ -23,6 +23,16 @@ ARGS ?=
 DEVICES ?= 1000
 LOAD_SECONDS ?= 20
 PACED ?= 500
+# Of the measurements of nodes that meet: empty and full blocks, transfers in a full one, rounds, blocks through a line of nodes.
+EMPTY ?= 20000
+FULL ?= 2000
+TRANSFERS ?= 1700
+ROUNDS ?= 1
+BLOCKS ?= 30
+# Of the attacks on a node: headers with bad seals in a second, megabytes of orphans, sybils.
+HEADERS ?= 10000
+ORPHANS_MB ?= 64
+SYBILS ?= 200
 
 # bash counts its own SECONDS; only what make was given limits the cluster.
 ifeq ($(origin SECONDS),command line)
@@ -31,8 +41,10 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients tools orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample rpc-abuse help
-.PHONY: abuse-sample faults crash power disk-full io-errors corrupt differential cluster partitions simulate
+.PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients tools orders hostile proxy devices
+.PHONY: device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample rpc-abuse help abuse-sample
+.PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate hostile-peers fuzz meeting
+.PHONY: meeting-sample sync-rate propagation
 
 help: ## shows the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,7 +74,7 @@ desk-built: setup
 	@scripts/desk.sh
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample hostile-peers meeting-sample ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all desk-built ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
@@ -145,6 +157,24 @@ abuse-sample: build-all
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
 	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
 
+hostile-peers: build-all ## a node under attack over loopback: frames, bombs, bad seals, orphans, sybils, N seconds of each (HEADERS, ORPHANS_MB, SYBILS)
+	$(TARGET)/release/hostile_peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS)
+
+fuzz: setup-all ## N mutated messages of each kind, and N arbitrary events for the machine (N, SEED)
+	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --test messages --no-capture -E 'test(fuzz::)'
+	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --test machine --no-capture -E 'test(fuzz::)'
+
+meeting: sync-rate propagation ## the two below
+
+sync-rate: build-all ## catching up over loopback beside the import of the same chain from a file (EMPTY, FULL, TRANSFERS, ROUNDS)
+	$(TARGET)/release/meeting --node $(BIN) sync --empty-blocks $(EMPTY) --full-blocks $(FULL) --transfers $(TRANSFERS) --rounds $(ROUNDS)
+
+propagation: build-all ## full blocks through a line of five nodes (BLOCKS, TRANSFERS)
+	$(TARGET)/release/meeting --node $(BIN) line --blocks $(BLOCKS) --transfers $(TRANSFERS)
+
+meeting-sample: build-all
+	$(TARGET)/release/meeting --node $(BIN) sync --empty-blocks 300 --full-blocks 10 --transfers 100
+	$(TARGET)/release/meeting --node $(BIN) line --blocks 2 --transfers 100
 
 rpc-load: build-all ## reads of this node and of Anvil or DRAWBRIDGE_OTHER_NODE, over 1 and 32 connections (ARGS="--read-seconds 10")
 	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh $(ARGS)

@@ -3,7 +3,8 @@
 //!
 //! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (faults of
 //! every kind, and what is left after them), `partitions` (faults of a network), `meeting` (how fast blocks travel and chains are
-//! caught up with), `abuse` (hostile clients), `conformance` (published test vectors) and `measure` (the parts by themselves).
+//! caught up with), `hostile_peers` (peers that mean harm), `abuse` (hostile clients), `conformance` (published test vectors) and
+//! `measure` (the parts by themselves).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -14,6 +15,7 @@ pub mod funding;
 pub mod grown;
 pub mod ipc;
 pub mod load;
+pub mod networked;
 pub mod process;
 pub mod random;
 pub mod reads;

@@ -164,11 +164,19 @@ impl NodeProcess {
     /// # Errors
     /// The system does not tell.
     pub fn resident_bytes(&self) -> Result<u64, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")).ok_or("no VmRSS in /proc")?;
-        Ok(kibibytes.trim().parse::<u64>()?.saturating_mul(1024))
+        resident_bytes(self.child.id())
     }
+}
+
+/// Returns the bytes of memory of process `id` that are resident now.
+///
+/// # Errors
+/// There is no such process, or the system does not tell.
+pub fn resident_bytes(id: u32) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")).ok_or("no VmRSS in /proc")?;
+    Ok(kibibytes.trim().parse::<u64>()?.saturating_mul(1024))
 }
 
 impl Drop for NodeProcess {

@@ -192,6 +192,13 @@ fn decode_transaction_of(row: &[u8], index: usize) -> Result<Option<RecoveredTra
     Ok(Some(RecoveredTransaction::with_sender(transaction, Address::from_slice(sender))))
 }
 
+/// Reads the RLP of a block's body.
+pub(crate) fn read_body(reader: &dyn Reader, number: u64, hash: B256) -> Result<Option<Vec<u8>>, StorageError> {
+    let Some(row) = reader.get(Table::Bodies, &block_key(number, hash))? else { return Ok(None) };
+    let body = rlp::Rlp::new(&row).at(0).map_err(|error| bad_row(Table::Bodies, error.to_string()))?;
+    Ok(Some(body.as_raw().to_vec()))
+}
+
 fn decode_body(row: &[u8]) -> Result<(BlockBody, Vec<Address>), String> {
     let list = rlp::Rlp::new(row);
     let text = |error: rlp::DecoderError| error.to_string();

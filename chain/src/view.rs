@@ -12,7 +12,8 @@ use storage::{Snapshot, StorageError, Table};
 use crate::amendments;
 use crate::index::IndexReader;
 use crate::records::{
-    HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_transaction, read_u64, transaction_count,
+    HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_body, read_transaction, read_u64,
+    transaction_count,
 };
 
 /// Says why a view cannot answer.
@@ -170,6 +171,14 @@ impl ChainView {
     pub fn block_by_hash(&self, hash: B256) -> Result<Option<Arc<RecoveredBlock>>, ViewError> {
         match number_of(&*self.snapshot, hash)? {
             Some(number) => Ok(read_block(&*self.snapshot, number, hash)?.map(Arc::new)),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the RLP of the body of a block of any known branch, as it is stored: transactions, ommers, withdrawals.
+    pub fn body(&self, hash: B256) -> Result<Option<Vec<u8>>, ViewError> {
+        match number_of(&*self.snapshot, hash)? {
+            Some(number) => Ok(read_body(&*self.snapshot, number, hash)?),
             None => Ok(None),
         }
     }

@@ -168,6 +168,8 @@ pub enum Action {
         reason: String,
         /// For how long it is not to be let in again, in milliseconds; 0: it may come back at once.
         ban_ms: u64,
+        /// What the peer calls itself; empty where it has not introduced itself.
+        agent: String,
     },
     /// Tell the operator.
     Alarm(Alarm),

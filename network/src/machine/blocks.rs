@@ -31,6 +31,14 @@ pub(crate) enum Source {
     Sync(PeerId),
 }
 
+/// A block that is on its way to the ledger.
+#[derive(Clone, Copy, Debug)]
+struct Importing {
+    source: Source,
+    number: u64,
+    bytes: usize,
+}
+
 /// A block that is being put together.
 struct Building {
     peer: PeerId,
@@ -52,7 +60,9 @@ pub(crate) struct Blocks {
     next_building: u64,
     orphans: Orphans,
     recent: RecentBlocks,
-    importing: BTreeMap<B256, Source>,
+    importing: BTreeMap<B256, Importing>,
+    /// Blocks that a sync has brought: old news, of which nobody is told.
+    synced: Seen,
     /// Side blocks above the finalized one that came by gossip: number, bytes.
     side: Vec<(u64, usize)>,
 }
@@ -66,6 +76,7 @@ impl Default for Blocks {
             orphans: Orphans::default(),
             recent: RecentBlocks::new(RECENT_BYTES_MAX),
             importing: BTreeMap::new(),
+            synced: Seen::new(SEEN_BLOCKS_MAX),
             side: Vec::new(),
         }
     }
@@ -302,7 +313,11 @@ impl Machine {
     }
 
     pub(crate) fn import(&mut self, context: &mut Context<'_>, block: Box<RecoveredBlock>, source: Source) {
-        self.blocks.importing.insert(block.hash(), source);
+        let importing = Importing { source, number: block.number(), bytes: block_bytes(&block) };
+        self.blocks.importing.insert(block.hash(), importing);
+        if matches!(source, Source::Sync(_)) {
+            self.blocks.synced.insert(block.hash());
+        }
         context.push(Action::Import(block));
     }
 
@@ -333,12 +348,11 @@ impl Machine {
         hash: B256,
         result: Result<ImportOutcome, ImportError>,
     ) -> Result<(), ViewError> {
-        let Some(source) = self.blocks.importing.remove(&hash) else { return Ok(()) };
+        let Some(Importing { source, number, bytes }) = self.blocks.importing.remove(&hash) else { return Ok(()) };
         match &result {
             Ok(outcome) => {
                 if *outcome == ImportOutcome::SideBranch && matches!(source, Source::Gossip(_)) {
-                    let block = self.blocks.recent.get(hash);
-                    self.blocks.side.extend(block.map(|block| (block.number(), block_bytes(block))));
+                    self.blocks.side.push((number, bytes));
                 }
                 self.adopt_orphans(context, hash)?;
             }
@@ -417,8 +431,8 @@ impl Machine {
         self.blocks.side.retain(|(number, _)| *number > finalized);
         let Some(head) = added.last() else { return Ok(()) };
         let hash = head.hash();
-        let from_sync = matches!(self.blocks.importing.get(&hash), Some(Source::Sync(_)));
-        if !from_sync && self.blocks.seen.insert(hash) {
+        // The ledger may tell of the head before or after the import's end is told.
+        if !self.blocks.synced.contains(hash) && self.blocks.seen.insert(hash) {
             self.blocks.recent.insert(head.clone());
             self.publish(context, &Gossip::Block(Box::new(CompactBlock::of(head))));
         }

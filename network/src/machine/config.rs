@@ -17,6 +17,8 @@ pub struct MachineConfig {
     pub start_from_snapshot: bool,
     /// How many blocks must be final there for it.
     pub snapshot_distance_min: u64,
+    /// Room for a snapshot before it is verified, in bytes; a larger one is not taken.
+    pub snapshot_bytes_max: usize,
 }
 
 impl Default for MachineConfig {
@@ -28,6 +30,7 @@ impl Default for MachineConfig {
             peers_max: 50,
             start_from_snapshot: false,
             snapshot_distance_min: super::limits::SNAPSHOT_DISTANCE_MIN,
+            snapshot_bytes_max: super::limits::SNAPSHOT_BYTES_MAX,
         }
     }
 }

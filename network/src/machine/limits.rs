@@ -13,6 +13,8 @@ pub const MISMATCH_BAN_MS: u64 = 30 * 1000;
 
 /// How long a peer may take to introduce itself, in milliseconds.
 pub const HANDSHAKE_MS: u64 = 10_000;
+/// How much gossip a peer may pass on before it has introduced itself: its status may be on the way still.
+pub const STRANGER_GOSSIP_MAX: u32 = 256;
 /// How long the machine waits for a response, in milliseconds.
 pub const RESPONSE_MS: u64 = 15_000;
 /// How many requests in a row a peer may leave unanswered before we part; nobody is to blame for a bad line.
@@ -60,8 +62,6 @@ pub const WANTED_MAX: usize = 16_384;
 pub const WANTED_PER_PEER: usize = 4096;
 /// How many peers are remembered as holders of a wanted transaction.
 pub const HOLDERS_MAX: usize = 4;
-/// How many transactions wait for an announcement of our own.
-pub const UNTOLD_MAX: usize = 16_384;
 /// How long transactions are gathered for one announcement, in milliseconds.
 pub const GATHER_MS: u64 = 100;
 /// How many hashes of refused transactions are remembered, so that they are not fetched again from everyone.
@@ -75,8 +75,10 @@ pub const HEADERS_AHEAD_MAX: usize = 8192;
 pub const BODIES_AHEAD_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// How many blocks are ahead of the import with their bodies fetched or on the way.
 pub const BODIES_AHEAD_MAX: usize = 1024;
-/// How many bodies are asked for at once.
-pub const BODIES_PER_REQUEST: usize = 32;
+/// How many blocks at the front are fetched even where there is no room: the import waits for them.
+pub const BODIES_FRONT: usize = 4;
+/// How many bodies are asked for at once, where they are expected to fit in one response.
+pub const BODIES_PER_REQUEST: usize = 64;
 /// How many imports are on their way to the ledger.
 pub const IMPORTS_AHEAD_MAX: usize = 64;
 /// How many jobs of the sync run at a time.
@@ -93,5 +95,5 @@ pub const SNAPSHOT_DISTANCE_MIN: u64 = 256;
 pub const SNAPSHOT_ATTEMPTS_MAX: u32 = 4;
 /// How many answers may fail to come in one attempt.
 pub const SNAPSHOT_LOST_MAX: u32 = 8;
-/// Room for a snapshot before it is verified, in bytes; a larger one is not taken.
+/// Room for a snapshot before it is verified, in bytes, where a machine is not told otherwise; a larger one is not taken.
 pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

@@ -39,7 +39,9 @@ use crate::message::{DecodeError, Gossip, GossipId, Request, Response, Status, T
 use blocks::Blocks;
 use bounded::Seen;
 use fork_id::Forks;
-use limits::{ALARMS_MAX, BAN_MS, CLOCK_WARN_MS, HANDSHAKE_MS, MISMATCH_BAN_MS, STATUS_MS, UNANSWERED_MAX};
+use limits::{
+    ALARMS_MAX, BAN_MS, CLOCK_WARN_MS, HANDSHAKE_MS, MISMATCH_BAN_MS, STATUS_MS, STRANGER_GOSSIP_MAX, UNANSWERED_MAX,
+};
 use peers::{Peers, Share, is_cut_off};
 use requests::{Open, Purpose, Requests};
 use snapshot::SnapshotStart;
@@ -190,6 +192,7 @@ impl Machine {
         let verdict = |verdict| Action::Verdict { peer, id, verdict };
         if !self.peers.is_welcome(peer) {
             context.push(verdict(Verdict::Ignore));
+            self.on_stranger_gossip(context, peer);
             return Ok(());
         }
         match Gossip::decode(topic, data) {
@@ -206,16 +209,27 @@ impl Machine {
         }
     }
 
+    /// Counts the gossip of a peer that has not introduced itself; nothing of it is read.
+    fn on_stranger_gossip(&mut self, context: &mut Context<'_>, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(peer) else { return };
+        known.gossip_unread = known.gossip_unread.saturating_add(1);
+        if known.gossip_unread > STRANGER_GOSSIP_MAX {
+            let reason = format!("{STRANGER_GOSSIP_MAX} gossip messages and no status");
+            self.cut_off(context, peer, reason, BAN_MS);
+        }
+    }
+
     fn on_connected(&mut self, context: &mut Context<'_>, peer: PeerId, is_reserved: bool) -> Result<(), ViewError> {
         let now_ms = context.now_ms;
         if let Some(until) = self.peers.banned_until(peer, now_ms) {
             let reason = format!("cut off before, and out for {} s more", until.saturating_sub(now_ms) / 1000);
-            context.push(Action::Disconnect { peer, reason, ban_ms: until.saturating_sub(now_ms) });
+            let (ban_ms, agent) = (until.saturating_sub(now_ms), String::new());
+            context.push(Action::Disconnect { peer, reason, ban_ms, agent });
             return Ok(());
         }
         if !is_reserved && self.peers.ordinary_count() >= self.config.peers_max {
             let reason = format!("too many peers, at most {}", self.config.peers_max);
-            context.push(Action::Disconnect { peer, reason, ban_ms: 0 });
+            context.push(Action::Disconnect { peer, reason, ban_ms: 0, agent: String::new() });
             return Ok(());
         }
         self.peers.connect(peer, is_reserved, now_ms);
@@ -312,6 +326,7 @@ impl Machine {
         let found = handshake::mismatches(&ours, &status, &self.forks, head_timestamp, offset);
         let Some(known) = self.peers.get_mut(peer) else { return Ok(()) };
         known.clock_offset_ms = offset;
+        known.agent.clone_from(&status.agent);
         if !found.is_empty() {
             let reason = found.join("; ");
             self.cut_off(context, peer, reason, MISMATCH_BAN_MS);
@@ -465,13 +480,11 @@ impl Machine {
 
     /// Parts from a peer for a while.
     fn cut_off(&mut self, context: &mut Context<'_>, peer: PeerId, reason: String, ban_ms: u64) {
-        if self.peers.get(peer).is_none() {
-            return;
-        }
+        let Some(agent) = self.peers.get(peer).map(|known| known.agent.clone()) else { return };
         if ban_ms > 0 {
             self.peers.ban(peer, context.now_ms.saturating_add(ban_ms), context.now_ms);
         }
-        context.push(Action::Disconnect { peer, reason, ban_ms });
+        context.push(Action::Disconnect { peer, reason, ban_ms, agent });
         self.part_from(context, peer);
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) connected_at: u64,
     /// What the peer says of itself; `None` until it has introduced itself.
     pub(crate) status: Option<Box<Status>>,
+    /// What it calls itself, whether its status fits ours or not; empty until it has introduced itself.
+    pub(crate) agent: String,
     /// Its clock minus ours.
     pub(crate) clock_offset_ms: i64,
     /// When it was last asked for its status.
@@ -60,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) in_flight: usize,
     /// How many requests in a row it has not answered in time.
     pub(crate) unanswered: u32,
+    /// Gossip that came before it had introduced itself.
+    pub(crate) gossip_unread: u32,
     /// A head of its whose branch we refuse.
     pub(crate) refused_head: Option<B256>,
     /// Until when it is not asked for sync, having failed to answer.
@@ -76,10 +80,12 @@ impl Peer {
             is_reserved,
             connected_at: now_ms,
             status: None,
+            agent: String::new(),
             clock_offset_ms: 0,
             status_asked_at: now_ms,
             in_flight: 0,
             unanswered: 0,
+            gossip_unread: 0,
             refused_head: None,
             rests_until: 0,
             tokens: REQUEST_BURST * 1000,

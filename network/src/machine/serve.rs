@@ -58,8 +58,7 @@ fn headers(view: &ChainView, locator: &[B256], count: u64) -> Result<Response, V
 fn bodies(view: &ChainView, hashes: &[B256]) -> Result<Response, ViewError> {
     let (mut found, mut bytes) = (Vec::new(), 0);
     for hash in hashes {
-        let Some(block) = view.block_by_hash(*hash)? else { break };
-        let body = alloy_rlp::encode(block.to_block().body);
+        let Some(body) = view.body(*hash)? else { break };
         bytes += body.len();
         found.push(body);
         if bytes >= RESPONSE_BYTES_SOFT {

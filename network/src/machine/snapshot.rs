@@ -10,7 +10,7 @@ use chain::{ImportError, ImportOutcome, Need, SnapshotBuilder, ViewError};
 use super::action::{Action, Alarm, Offence};
 use super::event::PeerId;
 use super::job::{Job, Piece};
-use super::limits::{SNAPSHOT_ATTEMPTS_MAX, SNAPSHOT_BYTES_MAX, SNAPSHOT_LOST_MAX};
+use super::limits::{SNAPSHOT_ATTEMPTS_MAX, SNAPSHOT_LOST_MAX};
 use super::requests::Purpose;
 use super::verify::{Anchor, HeaderEntry, HeaderFault};
 use super::{Context, Machine};
@@ -83,7 +83,7 @@ impl Machine {
             return Ok(false);
         }
         let header_bytes = usize::try_from(status.finalized).unwrap_or(usize::MAX).saturating_mul(1024);
-        if header_bytes > SNAPSHOT_BYTES_MAX / 2 {
+        if header_bytes > self.config.snapshot_bytes_max / 2 {
             self.give_up_snapshot(context, format!("{} headers are too many", status.finalized));
             return Ok(false);
         }
@@ -212,9 +212,12 @@ impl Machine {
         let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
         let peer = attempt.peer;
         match result {
-            Ok(()) if builder.bytes() > SNAPSHOT_BYTES_MAX => {
+            Ok(()) if builder.bytes() > self.config.snapshot_bytes_max => {
                 self.snapshot.attempt = None;
-                self.give_up_snapshot(context, format!("the state is larger than {SNAPSHOT_BYTES_MAX} bytes"));
+                self.give_up_snapshot(
+                    context,
+                    format!("the state is larger than {} bytes", self.config.snapshot_bytes_max),
+                );
                 self.drive_sync(context)
             }
             Ok(()) => {

@@ -11,9 +11,7 @@ use super::action::{Action, Offence};
 use super::bounded::Seen;
 use super::event::PeerId;
 use super::job::Job;
-use super::limits::{
-    GATHER_MS, HOLDERS_MAX, POOL_MS, REFUSED_MAX, TRANSACTION_JOBS_MAX, UNTOLD_MAX, WANTED_MAX, WANTED_PER_PEER,
-};
+use super::limits::{GATHER_MS, HOLDERS_MAX, POOL_MS, REFUSED_MAX, TRANSACTION_JOBS_MAX, WANTED_MAX, WANTED_PER_PEER};
 use super::requests::Purpose;
 use super::serve::notice;
 use super::{Context, Machine};
@@ -36,7 +34,7 @@ pub(crate) struct Transactions {
     order: VecDeque<B256>,
     per_peer: BTreeMap<PeerId, usize>,
     refused: Seen,
-    untold: VecDeque<Notice>,
+    untold: Vec<Notice>,
     tell_at: Option<u64>,
     jobs: usize,
     pool_asked_at: u64,
@@ -49,7 +47,7 @@ impl Default for Transactions {
             order: VecDeque::new(),
             per_peer: BTreeMap::new(),
             refused: Seen::new(REFUSED_MAX),
-            untold: VecDeque::new(),
+            untold: Vec::new(),
             tell_at: None,
             jobs: 0,
             pool_asked_at: 0,
@@ -254,11 +252,8 @@ impl Machine {
         if tx.size_bytes() > TRANSACTION_BYTES_MAX {
             return;
         }
-        if self.transactions.untold.len() >= UNTOLD_MAX {
-            // Peers find it when they ask what is in the pool.
-            self.transactions.untold.pop_front();
-        }
-        self.transactions.untold.push_back(notice(tx));
+        // So never more than one announcement waits.
+        self.transactions.untold.push(notice(tx));
         if self.transactions.untold.len() >= NOTICES_MAX {
             self.tell_transactions(context);
         } else if self.transactions.tell_at.is_none() {
@@ -270,9 +265,8 @@ impl Machine {
 
     fn tell_transactions(&mut self, context: &mut Context<'_>) {
         self.transactions.tell_at = None;
-        while !self.transactions.untold.is_empty() {
-            let count = self.transactions.untold.len().min(NOTICES_MAX);
-            let notices = self.transactions.untold.drain(..count).collect();
+        let notices = std::mem::take(&mut self.transactions.untold);
+        if !notices.is_empty() {
             let salt = context.rng.next_u64();
             self.publish(context, &Gossip::Transactions(Announcement { salt, notices }));
         }

@@ -117,7 +117,7 @@ pub fn headers(
     }
 }
 
-/// Validates a body against its header and recovers the senders.
+/// Validates a body against its header and recovers the senders by the rules of its fork, in parallel.
 ///
 /// # Errors
 /// The first rule that is broken, or a transaction whose signature gives no sender.
@@ -129,7 +129,7 @@ pub fn block(
 ) -> Result<RecoveredBlock, String> {
     validation::validate_body(spec, &entry.header, &body, parent_timestamp).map_err(|error| error.to_string())?;
     let block = Block { header: entry.header.into_header(), body };
-    RecoveredBlock::recover(block, entry.witness).map_err(|error: TransactionError| error.to_string())
+    RecoveredBlock::recover_by(spec, block, entry.witness).map_err(|error: TransactionError| error.to_string())
 }
 
 /// Decodes a body of at most [`crate::message::limits::BLOCK_TRANSACTIONS_MAX`] transactions, strictly.

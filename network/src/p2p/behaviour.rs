@@ -30,6 +30,8 @@ const KADEMLIA: StreamProtocol = StreamProtocol::new("/drawbridge/kad/1");
 const HEARTBEAT: Duration = Duration::from_millis(700);
 /// For how many heartbeats a message waits for its validation.
 const VALIDATION_HEARTBEATS: usize = 30;
+/// For how long gossip remembers the names of messages: longer than one waits for its validation, and than a message travels.
+const REMEMBERED: Duration = Duration::from_secs(30);
 /// How often the routing table is filled up.
 const BOOTSTRAP_EVERY: Duration = Duration::from_secs(60);
 /// How often a connection is tried, and when a silent one is given up: together within half a minute.
@@ -197,6 +199,7 @@ fn gossip(keypair: &Keypair, genesis: B256) -> Result<gossipsub::Behaviour, Stri
         .heartbeat_interval(HEARTBEAT)
         .heartbeat_initial_delay(HEARTBEAT)
         .history_length(VALIDATION_HEARTBEATS)
+        .duplicate_cache_time(REMEMBERED)
         .validation_mode(ValidationMode::Strict)
         .validate_messages()
         // Signature, author and topic come on top.

@@ -2,11 +2,13 @@
 //! have a length that is checked before anything is kept, and a time.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
+use tokio::sync::Semaphore;
 
 use crate::message::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 
@@ -16,32 +18,53 @@ pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/drawbridge/exc
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 /// How many questions one connection may have open at a time.
 const STREAMS_MAX: usize = 32;
+/// Room for long requests that are being read, over all peers, in KiB; who comes later waits. One of the longest fits.
+const REQUESTS_KIB_MAX: u32 = 8 * 1024;
+/// The same for long responses.
+const RESPONSES_KIB_MAX: u32 = 16 * 1024;
+/// From how many bytes on a message takes of the room: no usual request is as long.
+const LONG_BYTES: usize = 16 * 1024;
 
 /// Returns the part of the swarm that asks and answers.
 pub(crate) fn behaviour() -> request_response::Behaviour<Codec> {
     let config =
         request_response::Config::default().with_request_timeout(TIMEOUT).with_max_concurrent_streams(STREAMS_MAX);
-    request_response::Behaviour::new([(PROTOCOL, ProtocolSupport::Full)], config)
+    request_response::Behaviour::with_codec(Codec::default(), [(PROTOCOL, ProtocolSupport::Full)], config)
 }
 
-/// Reads and writes bytes up to the limits.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Codec;
+/// Reads and writes bytes up to the limits. Clones share the room for long messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Codec {
+    requests: Arc<Semaphore>,
+    responses: Arc<Semaphore>,
+}
+
+impl Default for Codec {
+    fn default() -> Self {
+        let room = |kib: u32| Arc::new(Semaphore::new(usize::try_from(kib).unwrap_or(Semaphore::MAX_PERMITS)));
+        Self { requests: room(REQUESTS_KIB_MAX), responses: room(RESPONSES_KIB_MAX) }
+    }
+}
 
 /// Reads a message: its length in four bytes, and so many bytes. A stream that ends early is an error of the transport, of which the
 /// sender need not know: it is no message, and nobody is to blame.
-async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize) -> io::Result<Vec<u8>> {
+async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize, room: &Semaphore) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     io.read_exact(&mut length).await?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > limit {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes, at most {limit}")));
     }
-    // Room is made as bytes come, not as they are promised.
+    let kib = u32::try_from(length / 1024).unwrap_or(u32::MAX);
+    let _held = if length > LONG_BYTES { room.acquire_many(kib).await.ok() } else { None };
     let mut bytes = Vec::new();
-    io.take(u64::try_from(length).unwrap_or(u64::MAX)).read_to_end(&mut bytes).await?;
-    if bytes.len() < length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    while bytes.len() < length {
+        // Memory is taken as bytes come, not as they are promised: twice what is here, and no more than the message.
+        let next = bytes.len().max(LONG_BYTES).min(length - bytes.len());
+        let start = bytes.len();
+        bytes.reserve_exact(next);
+        bytes.resize(start + next, 0);
+        io.read_exact(&mut bytes[start..]).await?;
     }
     Ok(bytes)
 }
@@ -63,7 +86,7 @@ impl request_response::Codec for Codec {
         _: &StreamProtocol,
         io: &mut T,
     ) -> io::Result<Vec<u8>> {
-        read(io, REQUEST_BYTES_MAX).await
+        read(io, REQUEST_BYTES_MAX, &self.requests).await
     }
 
     async fn read_response<T: AsyncRead + Unpin + Send>(
@@ -71,7 +94,7 @@ impl request_response::Codec for Codec {
         _: &StreamProtocol,
         io: &mut T,
     ) -> io::Result<Vec<u8>> {
-        read(io, RESPONSE_BYTES_MAX).await
+        read(io, RESPONSE_BYTES_MAX, &self.responses).await
     }
 
     async fn write_request<T: AsyncWrite + Unpin + Send>(
@@ -108,9 +131,9 @@ mod tests {
     async fn messages_come_back_and_those_beyond_the_limit_are_refused() {
         for size in [0, 1, 4] {
             let message = vec![7; size];
-            assert_eq!(read(&mut &written(&message).await[..], 4).await.unwrap(), message);
+            assert_eq!(read(&mut &written(&message).await[..], 4, &Semaphore::new(0)).await.unwrap(), message);
         }
-        let refused = read(&mut &written(&[7; 5]).await[..], 4).await.unwrap_err();
+        let refused = read(&mut &written(&[7; 5]).await[..], 4, &Semaphore::new(0)).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
     }
 
@@ -118,8 +141,28 @@ mod tests {
     async fn a_stream_that_ends_early_is_no_message() {
         let whole = written(&[7; 4]).await;
         for cut in 0..whole.len() {
-            let error = read(&mut &whole[..cut], 4).await.unwrap_err();
+            let error = read(&mut &whole[..cut], 4, &Semaphore::new(0)).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut} bytes");
         }
+    }
+
+    #[tokio::test]
+    async fn long_messages_wait_for_room_and_short_ones_do_not() {
+        use futures::FutureExt;
+        let room = Semaphore::new(64);
+        let (long, short) = (written(&vec![7; 40 * 1024]).await, written(&vec![7; LONG_BYTES]).await);
+        let held = room.acquire_many(40).await.unwrap();
+        assert!(read(&mut &long[..], 1 << 20, &room).now_or_never().is_none());
+        assert!(read(&mut &short[..], 1 << 20, &room).now_or_never().is_some());
+        drop(held);
+        for _ in 0..3 {
+            assert_eq!(read(&mut &long[..], 1 << 20, &room).now_or_never().unwrap().unwrap().len(), 40 * 1024);
+        }
+    }
+
+    #[test]
+    fn one_of_the_longest_messages_has_room() {
+        let kib = |bytes: usize| u32::try_from(bytes / 1024).unwrap();
+        assert!(kib(REQUEST_BYTES_MAX) <= REQUESTS_KIB_MAX && kib(RESPONSE_BYTES_MAX) <= RESPONSES_KIB_MAX);
     }
 }

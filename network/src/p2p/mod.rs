@@ -10,6 +10,7 @@ mod exchange;
 mod gate;
 mod handle;
 mod identity;
+mod raw;
 mod shell;
 mod transport;
 
@@ -21,4 +22,5 @@ pub use gate::Refused;
 pub use handle::{NetworkHandle, PeerChange, Stopped};
 pub use identity::{KeyFileError, KeyTextError, NodeKey, SwarmKey};
 pub use libp2p::{Multiaddr, PeerId};
+pub use raw::{Answers, RawError, RawPeer};
 pub use shell::{ClockMs, Network, ShellError, start};

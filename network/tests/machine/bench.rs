@@ -1,5 +1,6 @@
 //! A machine on a bench: a real ledger, a clock that is set by hand, and peers that say what a test wants.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction, TxEip1559};
@@ -106,6 +107,9 @@ pub(crate) struct Bench {
     rng: StdRng,
     facts: Arc<Mutex<Vec<Event>>>,
     next_inbound: u64,
+    /// Whether imports wait until [`Bench::import_next`].
+    pub(crate) holds_imports: bool,
+    pub(crate) held: VecDeque<RecoveredBlock>,
 }
 
 impl Bench {
@@ -123,13 +127,14 @@ impl Bench {
             chain::Fact::NewTransaction(tx) => sink.lock().push(Event::NewTransaction(tx.clone())),
             _ => {}
         }));
-        Self { ledger, machine, now_ms: START_MS, rng: StdRng::seed_from_u64(1), facts, next_inbound: 0 }
+        let (rng, held) = (StdRng::seed_from_u64(1), VecDeque::new());
+        Self { ledger, machine, now_ms: START_MS, rng, facts, next_inbound: 0, holds_imports: false, held }
     }
 
     /// Gives one event, runs the jobs and imports that come of it, and returns everything else that the machine wants.
     pub(crate) fn tell(&mut self, event: Event) -> Vec<Action> {
         let mut wants = Vec::new();
-        let mut events = std::collections::VecDeque::from([event]);
+        let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let actions = self.machine.handle(event, self.now_ms, &mut self.rng, &self.ledger).unwrap();
             for action in actions {
@@ -137,6 +142,7 @@ impl Bench {
                     Action::Run(job) => {
                         events.push_back(Event::JobDone(Box::new(job.run(&self.ledger, self.now_ms / 1000))));
                     }
+                    Action::Import(block) if self.holds_imports => self.held.push_back(*block),
                     Action::Import(block) => {
                         let hash = block.hash();
                         let result = self.ledger.import(*block, self.now_ms / 1000);
@@ -153,6 +159,17 @@ impl Bench {
             }
             events.extend(self.facts.lock().drain(..));
         }
+        wants
+    }
+
+    /// Imports the first block that waits, and tells the machine what came of it.
+    pub(crate) fn import_next(&mut self) -> Vec<Action> {
+        let block = self.held.pop_front().expect("a block waits");
+        let hash = block.hash();
+        let result = self.ledger.import(block, self.now_ms / 1000);
+        let facts: Vec<_> = self.facts.lock().drain(..).collect();
+        let mut wants: Vec<_> = facts.into_iter().flat_map(|fact| self.tell(fact)).collect();
+        wants.extend(self.tell(Event::Imported { hash, result }));
         wants
     }
 

@@ -138,7 +138,9 @@ fn announcements_of_what_nobody_has_are_bounded_and_blame_nobody() {
         }
     }
     assert!(count * 8 > u64::try_from(WANTED_MAX).unwrap(), "the limit was reached");
-    assert!(bench.machine.held_bytes() < (WANTED_MAX + 1000) * 256, "{}", bench.machine.held_bytes());
+    // An entry counts as 256 bytes, and so does each of the few open requests.
+    let held = bench.machine.held_bytes() / 256;
+    assert!((WANTED_MAX..WANTED_MAX + 1000).contains(&held), "{held}");
     // Each asks for a share only, and having nothing is no offence.
     let actions = bench.tell(Event::Tick);
     assert!(actions.iter().all(|action| !matches!(action, Action::Punish { .. })));

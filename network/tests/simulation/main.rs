@@ -10,7 +10,11 @@ mod plan;
 mod trace;
 mod world;
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use alloy_primitives::B256;
+use parking_lot::Mutex;
 use plan::{Attack, HEAL_US, SETTLE_US};
 
 use crate::network::{Counts, Simulation};
@@ -141,25 +145,40 @@ fn refuse_attacker_blocks(simulation: &Simulation) -> Result<(), String> {
     Ok(())
 }
 
+/// Runs seeds, as many at a time as there are cores, and returns what came of each, in order.
+fn run_all(first: u64, count: u64, is_printed: bool) -> Vec<Result<Outcome, String>> {
+    let cores = if is_printed { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let next = AtomicU64::new(first);
+    let outcomes = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        return;
+                    }
+                    let outcome = std::panic::catch_unwind(|| run(seed, is_printed));
+                    let outcome = outcome.unwrap_or_else(|_| Err(format!("seed {seed}: a panic, told above")));
+                    outcomes.lock().insert(seed, outcome);
+                }
+            });
+        }
+    });
+    outcomes.into_inner().into_values().collect()
+}
+
 #[test]
 fn nodes_agree_after_every_fault() {
     let (first, count) = (variable("SEED").unwrap_or(1), variable("SEEDS").unwrap_or(SEEDS_DEFAULT));
-    let is_printed = variable("TRACE") == Some(1);
     let started = std::time::Instant::now();
     let (mut failures, mut settled, mut sum) = (Vec::new(), Vec::new(), Counts::default());
     let (mut reorganisations, mut height) = (0, 0);
-    for seed in first..first + count {
-        match run(seed, is_printed) {
+    for outcome in run_all(first, count, variable("TRACE") == Some(1)) {
+        match outcome {
             Ok(outcome) => {
                 settled.push(outcome.settled_us);
-                sum.blocks_mined += outcome.counts.blocks_mined;
-                sum.blocks_of_attacker += outcome.counts.blocks_of_attacker;
-                sum.transactions += outcome.counts.transactions;
-                sum.messages += outcome.counts.messages;
-                sum.lost += outcome.counts.lost;
-                sum.alarms += outcome.counts.alarms;
-                sum.snapshots += outcome.counts.snapshots;
-                sum.held_bytes_max = sum.held_bytes_max.max(outcome.counts.held_bytes_max);
+                sum.add(&outcome.counts);
                 reorganisations += outcome.reorganisations;
                 height += outcome.height;
             }

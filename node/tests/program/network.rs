@@ -134,7 +134,8 @@ fn nodes_of_another_chain_are_told_which_rule_differs() {
     let mut one = start(&home, "a", "");
     let other = start_on(&home, "b", "other.json", &format!("--p2p.static {}", address(&one)));
     for node in [&one, &other] {
-        wait_refusal(node, "config.pow.block_reward: ours");
+        let refused = wait_refusal(node, "config.pow.block_reward: ours");
+        assert!(refused["name"].as_str().unwrap().starts_with("Drawbridge/"), "{refused}");
         assert_eq!(peers(node), 0);
     }
     let line = one.wait_line("parted from a peer");

@@ -1,26 +1,25 @@
 //! A full block through a line of nodes: the time from the head of the node that mines it to that of the last one.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use bench::Failure;
 use bench::accounts::{Account, ether_transfer};
-use bench::ipc::{Ipc, quantity};
+use bench::ipc::quantity;
+use bench::networked::chain::{self, SENDERS};
+use bench::networked::{Node, between, time_of};
 use bench::summary::{median, millis, percentile};
 use serde_json::json;
 
-use crate::chain_of::{self, SENDERS};
-use crate::node::{Node, between, time_of};
-
-/// How long transactions may take through the line.
-const GOSSIP_MAX: Duration = Duration::from_secs(60);
+/// How long transactions and blocks may take through the line.
+const TRAVEL_MAX: Duration = Duration::from_secs(60);
 
 /// Measures the line.
 pub(crate) fn measure(program: &Path, folder: &Path, count: usize, blocks: u64, transfers: u64) -> Result<(), Failure> {
-    let mut senders = chain_of::senders();
+    let mut senders = chain::senders();
     let chain_file = folder.join("chain.json");
-    std::fs::write(&chain_file, chain_of::chain_file(&senders, "never")?)?;
+    std::fs::write(&chain_file, chain::chain_file(&senders, "never")?)?;
     let mut nodes: Vec<Node> = Vec::new();
     for index in 0..count {
         let before = nodes.last().map(Node::address).transpose()?;
@@ -60,33 +59,23 @@ fn one_block(nodes: &[Node], senders: &mut [Account], transfers: u64) -> Result<
     let mut left = transfers;
     for sender in senders.iter_mut() {
         for _ in 0..each.min(left) {
-            let raw = sender.sign_raw(&chain_of::terms(), &order);
+            let raw = sender.sign_raw(&chain::terms(), &order);
             first.call("eth_sendRawTransaction", json!([raw.hex]))?;
             left -= 1;
         }
     }
     for node in nodes {
-        wait(&mut node.ipc()?, "the transactions", |ipc| {
-            let status = ipc.call("txpool_status", json!([]))?;
-            Ok(quantity(&status["pending"])? >= transfers)
+        node.wait("the transactions", TRAVEL_MAX, |ipc| {
+            Ok(quantity(&ipc.call("txpool_status", json!([]))?["pending"])? >= transfers)
         })?;
     }
     first.call("miner_start", json!([1]))?;
     for node in nodes {
-        wait(&mut node.ipc()?, "the block", |ipc| Ok(quantity(&ipc.call("eth_blockNumber", json!([]))?)? > before))?;
+        node.wait("the block", TRAVEL_MAX, |ipc| Ok(quantity(&ipc.call("eth_blockNumber", json!([]))?)? > before))?;
     }
     first.call("miner_stop", json!([]))?;
     let header = first.call("eth_getHeaderByNumber", json!([format!("{:#x}", before + 1)]))?;
-    Ok(header["hash"].as_str().ok_or("no hash")?.to_owned())
-}
-
-fn wait(ipc: &mut Ipc, what: &str, mut is_there: impl FnMut(&mut Ipc) -> Result<bool, Failure>) -> Result<(), Failure> {
-    let begun = Instant::now();
-    while !is_there(ipc)? {
-        if begun.elapsed() > GOSSIP_MAX {
-            return Err(format!("waited {GOSSIP_MAX:?} for {what}").into());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
+    let hash = header["hash"].as_str().ok_or("no hash")?.to_owned();
+    let left = quantity(&first.call("txpool_status", json!([]))?["pending"])?;
+    if left == 0 { Ok(hash) } else { Err(format!("{left} of {transfers} transfers are not in the block").into()) }
 }

@@ -3,9 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what was measured is what this program is for")]
 
-mod chain_of;
 mod line;
-mod node;
 mod sync;
 
 use std::path::PathBuf;
@@ -13,6 +11,8 @@ use std::process::ExitCode;
 
 use bench::Failure;
 use clap::{Parser, Subcommand};
+
+use sync::Shape;
 
 /// Measures nodes that meet.
 #[derive(Parser)]
@@ -29,13 +29,16 @@ struct Flags {
 
 #[derive(Subcommand)]
 enum What {
-    /// Catches up with a chain over loopback, and imports it from a file
+    /// Catches up with chains over loopback, beside the import of the same chains from files
     Sync {
-        /// Blocks
+        /// Blocks of the chain of empty blocks; 0 leaves it out
         #[arg(long, default_value_t = 20_000)]
-        blocks: u64,
-        /// Transfers in each
-        #[arg(long, default_value_t = 0)]
+        empty_blocks: u64,
+        /// Blocks of the chain of full blocks; 0 leaves it out
+        #[arg(long, default_value_t = 2_000)]
+        full_blocks: u64,
+        /// Transfers in each full block
+        #[arg(long, default_value_t = TRANSFERS)]
         transfers: u64,
         /// How often each is measured
         #[arg(long, default_value_t = 1)]
@@ -50,10 +53,13 @@ enum What {
         #[arg(long, default_value_t = 30)]
         blocks: u64,
         /// Transfers in each
-        #[arg(long, default_value_t = 1_700)]
+        #[arg(long, default_value_t = TRANSFERS)]
         transfers: u64,
     },
 }
+
+/// What fits in a block: 36 million gas by 21,000.
+const TRANSFERS: u64 = 1_700;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -72,7 +78,10 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     let folder = flags.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder)?;
     match flags.what {
-        What::Sync { blocks, transfers, rounds } => sync::measure(&flags.node, &folder, blocks, transfers, rounds),
+        What::Sync { empty_blocks, full_blocks, transfers, rounds } => {
+            let shapes = [Shape { blocks: empty_blocks, transfers: 0 }, Shape { blocks: full_blocks, transfers }];
+            sync::measure(&flags.node, &folder, &shapes, rounds)
+        }
         What::Line { nodes, blocks, transfers } => line::measure(&flags.node, &folder, nodes, blocks, transfers),
     }
 }

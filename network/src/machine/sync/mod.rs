@@ -6,6 +6,7 @@
 mod headers;
 mod progress;
 mod queue;
+mod sizes;
 
 use alloy_primitives::{B256, U256};
 use chain::{ImportError, ImportOutcome, ViewError};

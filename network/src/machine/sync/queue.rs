@@ -1,6 +1,6 @@
 //! The blocks between our chain and a peer's: verified headers in order, each on its way from header to body to import.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use alloy_consensus::EMPTY_ROOT_HASH;
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
@@ -8,8 +8,10 @@ use alloy_primitives::B256;
 use consensus::{BlockBody, RecoveredBlock};
 
 use super::super::bounded::block_bytes;
-use super::super::limits::{BODIES_AHEAD_BYTES_MAX, BODIES_AHEAD_MAX, BODIES_PER_REQUEST};
+use super::super::limits::{BODIES_AHEAD_BYTES_MAX, BODIES_AHEAD_MAX, BODIES_FRONT, BODIES_PER_REQUEST};
 use super::super::verify::HeaderEntry;
+use super::sizes::Sizes;
+use crate::message::limits::RESPONSE_BYTES_SOFT;
 
 /// Says how far a block is.
 enum Stage {
@@ -24,18 +26,31 @@ enum Stage {
 struct Slot {
     entry: HeaderEntry,
     parent_timestamp: u64,
+    /// Whether its body is empty by its header, so that nobody needs to send it.
+    is_empty: bool,
     stage: Stage,
+    /// What it takes in memory once it is ready, or what it is expected to take while it is coming.
     bytes: usize,
 }
 
 /// What a job needs of a block: header, parent's timestamp.
 pub(crate) type Bare = (HeaderEntry, u64);
 
-/// Holds the blocks in the order of their numbers, which follow one another.
+/// Holds the blocks in the order of their numbers, which follow one another. A place is a block's index since the beginning of the
+/// sync, so that it stays the same when the first block leaves.
 #[derive(Default)]
 pub(crate) struct Queue {
     slots: VecDeque<Slot>,
-    bytes: usize,
+    /// The place of the first slot.
+    first: usize,
+    places: HashMap<B256, usize>,
+    /// Before these places no body is wanted: of blocks that have one, and of empty blocks.
+    wanted_from: usize,
+    empty_from: usize,
+    /// Bytes of blocks that are ready, and those that the coming ones are expected to take.
+    ready_bytes: usize,
+    coming_bytes: usize,
+    sizes: Sizes,
 }
 
 impl Queue {
@@ -51,48 +66,66 @@ impl Queue {
 
     /// Returns how many bytes of blocks are ready.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.ready_bytes
     }
 
     /// Adds a verified header, the child of the last one.
     pub(crate) fn push(&mut self, entry: HeaderEntry, parent_timestamp: u64) {
-        self.slots.push_back(Slot { entry, parent_timestamp, stage: Stage::Wanted, bytes: 0 });
+        self.places.insert(entry.header.hash(), self.first + self.slots.len());
+        let is_empty = is_empty(&entry);
+        self.slots.push_back(Slot { entry, parent_timestamp, is_empty, stage: Stage::Wanted, bytes: 0 });
     }
 
-    fn window(&mut self) -> impl Iterator<Item = &mut Slot> {
-        self.slots.iter_mut().take(BODIES_AHEAD_MAX)
+    /// Returns the place behind the last block whose body may be fetched now.
+    fn end(&self) -> usize {
+        self.first + self.slots.len().min(BODIES_AHEAD_MAX)
+    }
+
+    fn slot(&mut self, place: usize) -> Option<&mut Slot> {
+        self.slots.get_mut(place.checked_sub(self.first)?)
     }
 
     /// Takes blocks near the front whose bodies are empty by their headers, which nobody needs to send.
     pub(crate) fn take_empty(&mut self) -> Vec<(HeaderEntry, u64, Vec<u8>)> {
         let mut taken = Vec::new();
-        for slot in self.window() {
-            if taken.len() == BODIES_PER_REQUEST {
-                break;
-            }
-            if matches!(slot.stage, Stage::Wanted) && is_empty(&slot.entry) {
+        let (mut place, end) = (self.empty_from.max(self.first), self.end());
+        while place < end && taken.len() < BODIES_PER_REQUEST {
+            if let Some(slot) = self.slot(place).filter(|slot| slot.is_empty && matches!(slot.stage, Stage::Wanted)) {
                 slot.stage = Stage::Coming;
                 taken.push((slot.entry.clone(), slot.parent_timestamp, empty_body(&slot.entry)));
             }
+            place += 1;
         }
+        self.empty_from = place;
         taken
     }
 
-    /// Takes the hashes of the next bodies to be asked, of blocks up to number `up_to`.
+    /// Takes the hashes of the next bodies to be asked, of blocks up to number `up_to`: as many as fit in a response, as far as can be
+    /// told, and in the room that is left.
     pub(crate) fn take_wanted(&mut self, up_to: u64) -> Vec<B256> {
-        let full = self.bytes >= BODIES_AHEAD_BYTES_MAX;
-        let mut taken = Vec::new();
-        for (index, slot) in self.slots.iter_mut().take(BODIES_AHEAD_MAX).enumerate() {
-            // Where there is no room, only what the import waits for.
-            let out_of_reach = full && index > 0 || slot.entry.header.number > up_to;
-            if out_of_reach || taken.len() == BODIES_PER_REQUEST {
-                break;
-            }
-            if matches!(slot.stage, Stage::Wanted) && !is_empty(&slot.entry) {
+        let (mut taken, mut response_bytes) = (Vec::new(), 0usize);
+        let (mut place, end, front) = (self.wanted_from.max(self.first), self.end(), self.first + BODIES_FRONT);
+        while place < end && taken.len() < BODIES_PER_REQUEST {
+            let full = self.ready_bytes + self.coming_bytes >= BODIES_AHEAD_BYTES_MAX;
+            let sizes = self.sizes;
+            let Some(slot) = self.slot(place) else { break };
+            if !slot.is_empty && matches!(slot.stage, Stage::Wanted) {
+                let gas = slot.entry.header.gas_used;
+                response_bytes = response_bytes.saturating_add(sizes.encoded(gas));
+                let too_long = response_bytes > RESPONSE_BYTES_SOFT && !taken.is_empty();
+                // Where there is no room, only what the import waits for.
+                if too_long || slot.entry.header.number > up_to || (full && place >= front) {
+                    break;
+                }
                 slot.stage = Stage::Coming;
-                taken.push(slot.entry.header.hash());
+                slot.bytes = sizes.held(gas);
+                let (hash, bytes) = (slot.entry.header.hash(), slot.bytes);
+                taken.push(hash);
+                self.coming_bytes = self.coming_bytes.saturating_add(bytes);
             }
+            place += 1;
         }
+        self.wanted_from = place;
         taken
     }
 
@@ -100,35 +133,38 @@ impl Queue {
     pub(crate) fn bare(&self, hashes: &[B256]) -> Vec<Bare> {
         hashes
             .iter()
-            .filter_map(|hash| self.find(*hash))
+            .filter_map(|hash| self.slots.get(self.places.get(hash)?.checked_sub(self.first)?))
             .map(|slot| (slot.entry.clone(), slot.parent_timestamp))
             .collect()
     }
 
-    fn find(&self, hash: B256) -> Option<&Slot> {
-        self.slots.iter().take(BODIES_AHEAD_MAX).find(|slot| slot.entry.header.hash() == hash)
-    }
-
     /// Wants the bodies of these blocks again.
     pub(crate) fn want_again(&mut self, hashes: &[B256]) {
-        for slot in self.window() {
-            if matches!(slot.stage, Stage::Coming) && hashes.contains(&slot.entry.header.hash()) {
-                slot.stage = Stage::Wanted;
-            }
+        for hash in hashes {
+            let Some(place) = self.places.get(hash).copied() else { continue };
+            let Some(slot) = self.slot(place).filter(|slot| matches!(slot.stage, Stage::Coming)) else { continue };
+            slot.stage = Stage::Wanted;
+            let (bytes, is_empty) = (std::mem::take(&mut slot.bytes), slot.is_empty);
+            self.coming_bytes = self.coming_bytes.saturating_sub(bytes);
+            let from = if is_empty { &mut self.empty_from } else { &mut self.wanted_from };
+            *from = place.min(*from);
         }
     }
 
     /// Takes in blocks that are ready for the import.
     pub(crate) fn ready(&mut self, blocks: Vec<RecoveredBlock>) {
         for block in blocks {
-            let (hash, bytes) = (block.hash(), block_bytes(&block));
-            let waiting = |slot: &&mut Slot| slot.entry.header.hash() == hash && !matches!(slot.stage, Stage::Ready(_));
-            let found = self.slots.iter_mut().take(BODIES_AHEAD_MAX).find(waiting);
-            if let Some(slot) = found {
-                slot.stage = Stage::Ready(Box::new(block));
-                slot.bytes = bytes;
-                self.bytes += bytes;
-            }
+            let Some(place) = self.places.get(&block.hash()).copied() else { continue };
+            let Some(slot) = self.slot(place).filter(|slot| !matches!(slot.stage, Stage::Ready(_))) else { continue };
+            let held = block_bytes(&block);
+            // What it was expected to take, where it was asked for.
+            let expected = std::mem::replace(&mut slot.bytes, held);
+            let encoded = block.transactions.iter().map(|tx| tx.size_bytes()).sum();
+            let gas = block.header.gas_used;
+            slot.stage = Stage::Ready(Box::new(block));
+            self.coming_bytes = self.coming_bytes.saturating_sub(expected);
+            self.ready_bytes += held;
+            self.sizes.observe(gas, encoded, held);
         }
     }
 
@@ -136,7 +172,9 @@ impl Queue {
     pub(crate) fn take_ready(&mut self) -> Option<Box<RecoveredBlock>> {
         self.slots.front().filter(|slot| matches!(slot.stage, Stage::Ready(_)))?;
         let slot = self.slots.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(slot.bytes);
+        self.first += 1;
+        self.places.remove(&slot.entry.header.hash());
+        self.ready_bytes = self.ready_bytes.saturating_sub(slot.bytes);
         match slot.stage {
             Stage::Ready(block) => Some(block),
             Stage::Wanted | Stage::Coming => None,
@@ -190,9 +228,9 @@ mod tests {
 
     #[test]
     fn bodies_are_asked_for_once_and_again_when_they_do_not_come() {
-        let (mut queue, entries) = queue(40);
+        let (mut queue, entries) = queue(80);
         let first = queue.take_wanted(u64::MAX);
-        assert_eq!((first.len(), queue.take_wanted(36).len(), queue.take_wanted(36).len()), (BODIES_PER_REQUEST, 4, 0));
+        assert_eq!((first.len(), queue.take_wanted(70).len(), queue.take_wanted(70).len()), (BODIES_PER_REQUEST, 6, 0));
         queue.want_again(&first[..1]);
         assert_eq!(queue.take_wanted(u64::MAX)[0], entries[0].header.hash());
     }
@@ -211,14 +249,49 @@ mod tests {
     #[test]
     fn a_full_queue_asks_only_for_what_the_import_waits_for() {
         let (mut queue, entries) = queue(100);
-        let blocks = entries[1..33].iter().map(|entry| block(entry, BODIES_AHEAD_BYTES_MAX / 32));
+        let large = BODIES_FRONT..BODIES_FRONT + 32;
+        let blocks = entries[large].iter().map(|entry| block(entry, BODIES_AHEAD_BYTES_MAX / 32));
         queue.ready(blocks.collect());
         assert!(queue.bytes() >= BODIES_AHEAD_BYTES_MAX);
-        assert_eq!(queue.take_wanted(u64::MAX), [entries[0].header.hash()]);
+        let front: Vec<_> = entries[..BODIES_FRONT].iter().map(|entry| entry.header.hash()).collect();
+        assert_eq!(queue.take_wanted(u64::MAX), front);
         assert_eq!(queue.take_wanted(u64::MAX), Vec::<B256>::new());
-        queue.ready(vec![block(&entries[0], 10)]);
+        queue.ready(entries[..BODIES_FRONT].iter().map(|entry| block(entry, 10)).collect());
         while queue.take_ready().is_some() {}
-        assert_eq!((queue.bytes(), queue.take_wanted(u64::MAX).len()), (0, BODIES_PER_REQUEST));
+        assert_eq!((queue.bytes(), queue.coming_bytes), (0, 0));
+        assert!(!queue.take_wanted(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_request_asks_for_what_fits_in_a_response() {
+        let full = |number| {
+            let header = Header { number, gas_used: 36_000_000, transactions_root: B256::ZERO, ..Header::default() };
+            HeaderEntry { header: SealedHeader::new(header), witness: None }
+        };
+        let entries: Vec<_> = (1..=200).map(full).collect();
+        let mut queue = Queue::default();
+        entries.iter().for_each(|entry| queue.push(entry.clone(), 0));
+        let mut asked = Vec::new();
+        loop {
+            let hashes = queue.take_wanted(u64::MAX);
+            if hashes.is_empty() {
+                break;
+            }
+            // A body of 36 million gas takes about 190 kB where it holds transfers.
+            assert!((1..=12).contains(&hashes.len()), "{}", hashes.len());
+            asked.extend(hashes);
+        }
+        assert!((15..=60).contains(&asked.len()), "{}", asked.len());
+        assert!(queue.coming_bytes >= BODIES_AHEAD_BYTES_MAX);
+        // What is asked for again is the same, in the same order, and it counts once.
+        queue.want_again(&asked);
+        assert_eq!(queue.coming_bytes, 0);
+        assert_eq!(queue.take_wanted(u64::MAX)[0], asked[0]);
+        // Blocks that turn out longer than was expected are asked for one by one.
+        queue.ready(vec![block(&entries[0], RESPONSE_BYTES_SOFT)]);
+        assert_eq!(queue.take_ready().map(|block| block.number()), Some(1));
+        queue.want_again(&asked);
+        assert_eq!(queue.take_wanted(u64::MAX), asked[1..2]);
     }
 
     #[test]

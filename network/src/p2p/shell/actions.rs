@@ -8,8 +8,10 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 use tracing::{debug, error, info, warn};
 
+use super::events::plain;
 use super::work::{Import, Internal, run_job, serve_request};
 use super::{PARTING, Parting, Shell, ShellError};
+use crate::machine::limits::BAN_MS;
 use crate::machine::{self, Action, Event, InboundId, RequestFailure, Verdict};
 use crate::message::{GossipId, Request, Status, Topic};
 use crate::p2p::board::{Counters, RefusedPeer};
@@ -38,7 +40,9 @@ impl Shell {
                 self.board.with_peer(&peer, |known| known.points = points);
                 self.swarm.behaviour_mut().gossip.set_application_score(&peer, -f64::from(points));
             }
-            Action::Disconnect { peer, reason, ban_ms } => self.part(peer, reason, Duration::from_millis(ban_ms)),
+            Action::Disconnect { peer, reason, ban_ms, agent } => {
+                self.part(peer, reason, Duration::from_millis(ban_ms), agent);
+            }
             Action::Alarm(alarm) => {
                 error!(%alarm, "ALARM");
                 self.board.raise_alarm(alarm.to_string());
@@ -132,14 +136,18 @@ impl Shell {
     }
 
     /// Parts from a peer: what was answered is still written, and then its connections are closed.
-    fn part(&mut self, peer: machine::PeerId, reason: String, ban: Duration) {
+    fn part(&mut self, peer: machine::PeerId, reason: String, ban: Duration, agent: String) {
         let Some(peer) = self.numbers.peer(peer) else { return };
         self.announced.remove(&peer);
+        // What it still sends is not even looked at.
+        self.swarm.behaviour_mut().gossip.blacklist_peer(&peer);
         let known = self.board.with_peer(&peer, |known| {
             known.status = None;
             (known.address.to_string(), known.agent.clone())
         });
-        let (address, agent) = known.unwrap_or_default();
+        let (address, identified) = known.unwrap_or_default();
+        // The status names it at once; what `identify` brings may come too late.
+        let agent = if agent.is_empty() { identified } else { plain(&agent) };
         Counters::add(&self.board.counters.parted, 1);
         let refused = RefusedPeer { id: Some(peer), address: address.clone(), agent, reason, at_ms: self.now_ms() };
         let reason = refused.reason.clone();
@@ -147,7 +155,9 @@ impl Shell {
             warn!(%peer, address, reason, "parted from a peer");
         }
         let _ = self.changes.send(PeerChange { peer, address, gone: Some(reason.clone()) });
-        self.parting.insert(peer, Parting { at: Instant::now() + PARTING, ban, reason });
+        // Whoever is kept out for long needs no answer.
+        let patience = if ban >= Duration::from_millis(BAN_MS) { Duration::ZERO } else { PARTING };
+        self.parting.insert(peer, Parting { at: Instant::now() + patience, ban, reason });
     }
 
     /// Calls a peer.

@@ -115,6 +115,7 @@ impl Shell {
     fn on_closed(&mut self, peer: PeerId, cause: String) -> Result<(), ShellError> {
         debug!(%peer, cause, "disconnected");
         self.parting.remove(&peer);
+        self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
         let known = self.board.disconnected(&peer);
         if let Some(known) = known.filter(|known| known.status.is_some()) {
             info!(%peer, cause, peers = self.board.peer_count(), "a peer has gone");
@@ -148,7 +149,7 @@ impl Shell {
 
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) -> Result<(), ShellError> {
         let connected_at = self.board.with_peer(&peer, |known| {
-            known.agent = info.agent_version.chars().filter(|char| !char.is_control()).take(128).collect();
+            known.agent = plain(&info.agent_version);
             known.address.clone()
         });
         let Some(connected_at) = connected_at else { return Ok(()) };
@@ -318,6 +319,11 @@ fn failure_of(error: OutboundFailure) -> RequestFailure {
         OutboundFailure::UnsupportedProtocols => RequestFailure::Unsupported,
         OutboundFailure::Io(error) => RequestFailure::Io(error.to_string()),
     }
+}
+
+/// Returns what a peer calls itself as it may be shown: without what a terminal would obey.
+pub(super) fn plain(agent: &str) -> String {
+    agent.chars().filter(|char| !char.is_control()).take(128).collect()
 }
 
 /// Returns an address without the peer id at its end.

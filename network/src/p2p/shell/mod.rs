@@ -227,10 +227,7 @@ impl Shell {
                 Some(event) = facts.heads.recv() => self.handle(event),
                 Some(event) = facts.transactions.recv() => self.handle(event),
                 _ = tick.tick() => self.handle(Event::Tick),
-                () = tokio::time::sleep(wake) => {
-                    self.wake_ms = None;
-                    self.handle(Event::Tick)
-                }
+                () = tokio::time::sleep(wake) => self.on_wake(),
                 _ = housekeeping.tick() => {
                     self.keep_house();
                     Ok(())
@@ -259,10 +256,22 @@ impl Shell {
         (self.clock_ms)()
     }
 
+    /// Returns the time until the machine wants to be woken, or a connection is to be closed.
     fn until_wake(&self) -> Duration {
         /// Longer than a tick, which looks at the clock anyway.
         const NEVER: Duration = Duration::from_secs(3600);
-        self.wake_ms.map_or(NEVER, |at| Duration::from_millis(at.saturating_sub(self.now_ms())))
+        let wake = self.wake_ms.map_or(NEVER, |at| Duration::from_millis(at.saturating_sub(self.now_ms())));
+        let parting = self.parting.values().map(|parting| parting.at).min();
+        parting.map_or(wake, |at| wake.min(at.saturating_duration_since(Instant::now())))
+    }
+
+    fn on_wake(&mut self) -> Result<(), ShellError> {
+        self.finish_partings(Instant::now());
+        if self.wake_ms.is_some_and(|at| at <= self.now_ms()) {
+            self.wake_ms = None;
+            return self.handle(Event::Tick);
+        }
+        Ok(())
     }
 
     /// Gives the machine an event and does what it says.
@@ -364,7 +373,6 @@ impl Shell {
                 let _ = results.send(Internal::Resolved(peer, resolved)).await;
             });
         }
-        self.finish_partings(now);
         self.watch_sync(now);
     }
 

@@ -5,23 +5,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bench::Failure;
-use bench::ipc::{Ipc, quantity};
-use bench::process::path_text;
 use serde_json::json;
+
+use crate::Failure;
+use crate::ipc::{Ipc, quantity};
+use crate::process::path_text;
 
 /// How long a node may take to serve.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// A node; dropping it kills it.
-pub(crate) struct Node {
+#[derive(Debug)]
+pub struct Node {
     child: Child,
     datadir: PathBuf,
 }
 
 impl Node {
-    /// Starts a node in `datadir` that calls `peers`.
-    pub(crate) fn start(
+    /// Starts a node in `datadir` that calls `peers`, and waits until it serves.
+    ///
+    /// # Errors
+    /// It ends at once, or does not serve in time.
+    pub fn start(
         program: &Path,
         datadir: &Path,
         chain_file: &Path,
@@ -53,17 +58,29 @@ impl Node {
         Ok(node)
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Returns the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns its local socket.
+    pub fn socket(&self) -> PathBuf {
         self.datadir.join("drawbridge.ipc")
     }
 
-    /// Connects to it.
-    pub(crate) fn ipc(&self) -> Result<Ipc, Failure> {
+    /// Connects to its local socket.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn ipc(&self) -> Result<Ipc, Failure> {
         Ipc::connect(&self.socket())
     }
 
     /// Returns where others reach it.
-    pub(crate) fn address(&self) -> Result<String, Failure> {
+    ///
+    /// # Errors
+    /// It does not answer, or has no address in time.
+    pub fn address(&self) -> Result<String, Failure> {
         let begun = Instant::now();
         loop {
             let info = self.ipc()?.call("admin_nodeInfo", json!([]))?;
@@ -76,7 +93,10 @@ impl Node {
     }
 
     /// Waits until its head is at `number`, for as long as it grows.
-    pub(crate) fn wait_head(&self, number: u64) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// It does not answer, or its head stands still.
+    pub fn wait_head(&self, number: u64) -> Result<(), Failure> {
         let (mut last, mut moved) = (0, Instant::now());
         let mut ipc = self.ipc()?;
         loop {
@@ -94,13 +114,40 @@ impl Node {
         }
     }
 
+    /// Waits until `is_there` says that something is there.
+    ///
+    /// # Errors
+    /// It is not within `time_max`, or the node does not answer.
+    pub fn wait(
+        &self,
+        what: &str,
+        time_max: Duration,
+        mut is_there: impl FnMut(&mut Ipc) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let (mut ipc, begun) = (self.ipc()?, Instant::now());
+        while !is_there(&mut ipc)? {
+            if begun.elapsed() > time_max {
+                return Err(format!("waited {time_max:?} for {what}").into());
+            }
+            // The socket tells nobody of changes in the pool.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// Returns what it has logged.
-    pub(crate) fn log(&self) -> Result<String, Failure> {
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn log(&self) -> Result<String, Failure> {
         Ok(std::fs::read_to_string(self.datadir.join("output.log"))?)
     }
 
     /// Stops it as an operator does.
-    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// It ends with another exit code than 0.
+    pub fn stop(mut self) -> Result<(), Failure> {
         Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status()?;
         let status = self.child.wait()?;
         if status.success() { Ok(()) } else { Err(format!("a node stopped with {status}").into()) }
@@ -116,7 +163,10 @@ impl Drop for Node {
 }
 
 /// Returns the time of day of the first line of a log that has all of `texts`, with microseconds.
-pub(crate) fn time_of(log: &str, texts: &[&str]) -> Result<Duration, Failure> {
+///
+/// # Errors
+/// There is no such line.
+pub fn time_of(log: &str, texts: &[&str]) -> Result<Duration, Failure> {
     let line = log.lines().find(|line| texts.iter().all(|text| line.contains(text)));
     let line = line.ok_or_else(|| format!("no line with {texts:?} in the log"))?;
     parse_time(line).ok_or_else(|| format!("no time in `{line}`").into())
@@ -132,7 +182,7 @@ fn parse_time(line: &str) -> Option<Duration> {
 }
 
 /// Returns the time between two times of day, over midnight too.
-pub(crate) fn between(first: Duration, last: Duration) -> Duration {
+pub fn between(first: Duration, last: Duration) -> Duration {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     last.checked_sub(first).unwrap_or_else(|| last + DAY - first)
 }

@@ -1,35 +1,39 @@
-//! The chain that is measured: blocks of transfers among many accounts, without fees, at difficulty 1.
+//! A chain of blocks of transfers by many accounts, without a base fee, at difficulty 1.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use alloy_primitives::{Address, B64};
-use bench::Failure;
-use bench::accounts::{Account, Terms, ether_transfer};
-use bench::recorded::open_store;
 use chain::{BuildRequest, Ledger, LedgerConfig, LedgerHandle, PoolConfig, TransactionOrder, TransactionOrigin, files};
 use consensus::{Genesis, RecoveredTransaction};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use crate::Failure;
+use crate::accounts::{Account, Terms, ether_transfer};
+use crate::recorded::open_store;
+
 /// How many accounts send.
-pub(crate) const SENDERS: u64 = 500;
+pub const SENDERS: u64 = 500;
 /// The chain's id.
-pub(crate) const CHAIN_ID: u64 = 4_711;
+pub const CHAIN_ID: u64 = 4_711;
 
 /// Returns the accounts that send.
-pub(crate) fn senders() -> Vec<Account> {
+pub fn senders() -> Vec<Account> {
     (0..SENDERS).map(|index| Account::numbered(5, index)).collect()
 }
 
 /// Returns the terms of all transactions.
-pub(crate) fn terms() -> Terms {
+pub fn terms() -> Terms {
     Terms { chain_id: CHAIN_ID, fee_per_gas_wei: 1 }
 }
 
 /// Returns the chain file; `empty_blocks` is its rule for blocks without transactions.
-pub(crate) fn chain_file(senders: &[Account], empty_blocks: &str) -> Result<String, Failure> {
+///
+/// # Errors
+/// The development chain's file is no JSON.
+pub fn chain_file(senders: &[Account], empty_blocks: &str) -> Result<String, Failure> {
     let mut file: Value = serde_json::from_str(consensus::genesis::DEV)?;
     let pow = json!({"difficulty": {"fixed": 1}, "empty_blocks": empty_blocks, "block_reward": "0", "safe_depth": 32, "finality_depth": 64});
     file["config"] = json!({"chainId": CHAIN_ID, "zeroBaseFee": true, "pow": pow});
@@ -40,7 +44,10 @@ pub(crate) fn chain_file(senders: &[Account], empty_blocks: &str) -> Result<Stri
 }
 
 /// Builds the chain in `datadir` as a node keeps it, and exports it to `file`; returns the gas that its blocks use.
-pub(crate) fn build(datadir: &Path, file: &Path, text: &str, blocks: u64, transfers: u64) -> Result<u64, Failure> {
+///
+/// # Errors
+/// A block does not hold so many transfers, or the disk fails.
+pub fn build(datadir: &Path, file: &Path, text: &str, blocks: u64, transfers: u64) -> Result<u64, Failure> {
     std::fs::create_dir_all(datadir)?;
     let (genesis, _) = Genesis::parse(text)?;
     let pool = PoolConfig { global_slots: 1 << 20, account_slots: 1 << 20, ..PoolConfig::default() };
@@ -69,9 +76,12 @@ fn mine(ledger: &LedgerHandle, senders: &mut [Account], timestamp: u64, transfer
             let index = index as u64;
             let count = each.min(transfers.saturating_sub(index * each));
             let order = ether_transfer(Address::repeat_byte(0x77), 1);
-            (0..count).map(|_| RecoveredTransaction::recover(sender.sign(&terms(), &order))).collect::<Result<_, _>>()
+            // Who has signed it is known.
+            (0..count)
+                .map(|_| RecoveredTransaction::with_sender(sender.sign(&terms(), &order), sender.address))
+                .collect()
         })
-        .collect::<Result<_, _>>()?;
+        .collect();
     for transaction in signed.into_iter().flatten() {
         ledger.add_transaction(transaction, TransactionOrigin::Remote, timestamp)?;
     }
