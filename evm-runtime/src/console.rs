@@ -75,13 +75,22 @@ pub fn decode(input: &[u8]) -> Option<String> {
     let kinds = SIGNATURES.get(selector)?;
     let shown = kinds.iter().enumerate().map(|(index, kind)| show(*kind, data, index)).collect::<Option<Vec<_>>>()?;
     let is_format = kinds.first() == Some(&Kind::Text) && kinds.len() > 1;
-    let mut line = if is_format { fill(&shown) } else { shown.join(" ") };
+    let line = if is_format { fill(&shown) } else { shown.join(" ") };
+    // Whoever reads the line on a terminal is not to be steered by a contract.
+    let mut line: String = line.chars().flat_map(visible).collect();
     if line.len() > LINE_BYTES_MAX {
         let end = (0..=LINE_BYTES_MAX).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
         line.truncate(end);
         line.push('…');
     }
     Some(line)
+}
+
+/// Returns a letter as it is, a control character in its escaped form.
+fn visible(letter: char) -> impl Iterator<Item = char> {
+    let (escaped, plain) =
+        if letter.is_control() { (Some(letter.escape_default()), None) } else { (None, Some(letter)) };
+    escaped.into_iter().flatten().chain(plain)
 }
 
 /// Puts the arguments behind the first one into its `%s`, `%d`, `%i`, `%o` and `%x`, and those that are left behind it.
@@ -187,6 +196,7 @@ mod tests {
             (call("address", &[&caller]), "0xb0b0B0b0b0B0B0b0b0b0b0b0b0b0b0b0b0b0b0b0"),
             (call("bytes2", &[&word]), "0xabcd"),
             (call("string", &[&number(32), &text("hello")]), "hello"),
+            (call("string", &[&number(32), &text("a\n\u{1b}[31m")]), "a\\n\\u{1b}[31m"),
             (call("bytes", &[&number(32), &text("hi")]), "0x6869"),
             (call("string,uint256", &[&number(64), &number(7), &text("x is")]), "x is 7"),
             (call("string,uint256", &[&number(64), &number(7), &text("%d%% of %s")]), "7% of %s"),

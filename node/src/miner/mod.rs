@@ -397,10 +397,8 @@ impl Shared {
         let witness = self.witness(&candidate, beneficiary, nonce)?;
         let (number, transactions) = (candidate.header().number, candidate.transaction_count());
         let now = self.time.now_at_least(candidate.header().timestamp);
-        let header = candidate.header().clone();
         match self.ledger.import_mined(candidate, nonce, witness, now) {
             Ok(_) => {
-                self.time.mined(&header);
                 info!(number, transactions, "mined a block");
                 Ok(Mined::Yes)
             }

@@ -39,11 +39,4 @@ impl Time {
             Self::Chosen(terms) => terms.next_block(parent),
         }
     }
-
-    /// Notes that a block was mined.
-    pub(super) fn mined(&self, header: &Header) {
-        if let Self::Chosen(terms) = self {
-            terms.mined(header);
-        }
-    }
 }

@@ -336,9 +336,19 @@ fn miner_settings(config: &NodeConfig, keystore: &Keystore) -> Result<Settings, 
     })
 }
 
-/// Returns the time of a development chain, which goes on where the chain ended.
+/// Returns the time of a development chain, which goes on where the chain ended. It hears of a block before any client does, so that
+/// what a client wants then is wanted of the next one.
 fn dev_terms(opened: &Opened) -> Arc<DevTerms> {
-    Arc::new(DevTerms::new(Arc::new(now_seconds), opened.ledger.view().head().timestamp))
+    let terms = Arc::new(DevTerms::new(Arc::new(now_seconds), opened.ledger.view().head().timestamp));
+    let sink = Arc::clone(&terms);
+    opened.ledger.subscribe(Box::new(move |fact| {
+        if let Fact::NewHead { view, added, .. } = fact
+            && !added.is_empty()
+        {
+            sink.mined(view.head());
+        }
+    }));
+    terms
 }
 
 /// Returns the account after the unlocked ones: fees that went to one of those would blur its balance.

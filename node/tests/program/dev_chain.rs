@@ -101,9 +101,9 @@ fn contracts_speak_through_the_log() {
         format!("0x63f82c50f160e01b5f527f{word}600452 5f5f60245f6a636f6e736f6c652e6c6f675afa00").replace(' ', "");
     node.call("hardhat_setCode", json!([STRANGER, code]));
     node.call("eth_call", json!([{"to": STRANGER}]));
-    node.wait_line("console: 42");
+    node.wait_line("console.log: 42");
     let hash = node.send(json!({"from": ADDRESS, "to": STRANGER, "gas": "0x186a0"}));
-    let line = node.wait_line("console: 42");
+    let line = node.wait_line("console.log: 42");
     assert!(line.contains(&hash), "{line}");
     node.end();
 }

@@ -21,7 +21,7 @@ pub(crate) fn tell_call(api: &Api, question: &Question) {
     }
     // A call that cannot run has told its reason already.
     for line in question.console_lines(api).unwrap_or_default() {
-        info!(target: "console", "{line}");
+        info!("console.log: {line}");
     }
 }
 
@@ -60,7 +60,7 @@ fn tell_blocks(api: &Weak<Api>, head: &NewHead) {
             Ok(said) => {
                 for (tx, lines) in block.transactions.iter().zip(said) {
                     for line in lines {
-                        info!(target: "console", tx = %tx.hash(), "{line}");
+                        info!(tx = %tx.hash(), "console.log: {line}");
                     }
                 }
             }

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use crate::services::Clock;
 
-/// Keeps the time of a development chain and what is wanted of its next block. The node's miner asks it before it builds a block and
-/// tells it of the block that came of it.
+/// Keeps the time of a development chain and what is wanted of its next block. The node's miner asks it before it builds a block, and it
+/// is told of each new head before any client is.
 pub struct DevTerms {
     system: Clock,
     wishes: Mutex<Wishes>,
@@ -81,8 +81,8 @@ impl DevTerms {
         NextBlock { timestamp, departures: Departures { base_fee, mix_hash, gas_limit } }
     }
 
-    /// Notes that `mined` is the new head: what was wanted of it is not wanted of the next one, and the chain's time goes on from
-    /// there, where a timestamp was wanted or the head is ahead.
+    /// Notes that `mined` is the new head: what it has of what was wanted is not wanted of the next one, and the chain's time goes on
+    /// from there, where a timestamp was wanted or the head is ahead. What was wanted too late for it stays wanted.
     pub fn mined(&self, mined: &Header) {
         let mut wishes = self.wishes.lock();
         let was_chosen = wishes.timestamp == Some(mined.timestamp);
@@ -90,7 +90,9 @@ impl DevTerms {
         if was_chosen || is_ahead {
             wishes.offset_s = self.offset_to(mined.timestamp);
         }
-        (wishes.timestamp, wishes.base_fee, wishes.mix_hash) = (None, None, None);
+        wishes.timestamp = wishes.timestamp.filter(|_| !was_chosen);
+        wishes.base_fee = wishes.base_fee.filter(|_| wishes.base_fee != mined.base_fee_per_gas);
+        wishes.mix_hash = wishes.mix_hash.filter(|wanted| *wanted != mined.mix_hash);
     }
 
     fn offset_to(&self, time_s: u64) -> i64 {
@@ -181,7 +183,10 @@ mod tests {
         terms.wish(|wishes| (wishes.timestamp, wishes.base_fee) = (Some(300), Some(7)));
         let next = terms.next_block(&header(101));
         assert_eq!((next.timestamp, next.departures.base_fee), (300, Some(7)));
-        terms.mined(&header(300));
+        // Built before it was wanted.
+        terms.mined(&header(200));
+        assert_eq!(terms.next_block(&header(200)), next);
+        terms.mined(&Header { base_fee_per_gas: Some(7), ..header(300) });
         assert_eq!(terms.next_block(&header(300)), NextBlock { timestamp: 301, departures: Departures::default() });
         system.store(110, Ordering::Relaxed);
         assert_eq!(terms.next_block(&header(300)).timestamp, 310);
