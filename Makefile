@@ -4,8 +4,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-# In CI the target directory outlives the clone.
+# In CI the target directory outlives the clone, whose own crates are compiled once.
 ifeq ($(CI),true)
+export CARGO_INCREMENTAL ?= 0
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/drawbridge/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -18,6 +19,10 @@ SEED ?= 1
 # Of how many files of published vectors the sample in `make test` runs one.
 SAMPLE ?= 16
 ARGS ?=
+# Size of the load of devices: how many, for how long each time, and updates a second where they are paced.
+DEVICES ?= 1000
+LOAD_SECONDS ?= 20
+PACED ?= 500
 
 # bash counts its own SECONDS; only what make was given limits the cluster.
 ifeq ($(origin SECONDS),command line)
@@ -26,7 +31,7 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients orders hostile devices conformance conformance-sample bench help
+.PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients tools orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample help
 .PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate
 
 help: ## shows the targets
@@ -57,12 +62,13 @@ desk-built: setup
 	@scripts/desk.sh
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts desk clients orders hostile devices faults differential partitions ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
-lint: setup-all desk-built ## cargo fmt and clippy, warnings as errors
+lint: setup-all desk-built ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	scripts/no-std.sh
 
 doc: setup-all desk-built
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
@@ -80,14 +86,26 @@ desk: build-all ## the desk: type check, unit tests, and the whole story in a re
 clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
 	DRAWBRIDGE_BIN=$(BIN) scripts/clients.sh
 
+tools: build-all ## Foundry, Hardhat and Truffle: their own suites against dev nodes
+	DRAWBRIDGE_BIN=$(BIN) scripts/tools.sh
+
 orders: build-all ## the order experiment: seller, buyer and device over JSON-RPC
 	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
 
 hostile: build-all ## hostile attempts on the device path: none may open a lock (HOSTILE_ATTEMPTS, HOSTILE_GOOD)
 	DRAWBRIDGE_BIN=$(BIN) scripts/hostile.sh
 
+proxy: build-all ## nginx in front of live nodes: login, limits, balancing, failover, WebSocket, retries of reads alone
+	DRAWBRIDGE_BIN=$(BIN) scripts/proxy.sh
+
 devices: build-all ## AWS's device SDKs against the embedded broker and Mosquitto; the shadow service killed (DEVICE_KILLS)
 	DRAWBRIDGE_BIN=$(BIN) scripts/devices.sh
+
+device-load: build-all ## shadow updates under load beside Mosquitto's plain messages (DEVICES, LOAD_SECONDS, PACED)
+	PATH=$$PATH:/usr/sbin $(TARGET)/release/examples/device_load $(BIN) $(DEVICES) $(LOAD_SECONDS) $(PACED)
+
+device-load-sample:
+	@$(MAKE) device-load DEVICES=40 LOAD_SECONDS=1 PACED=50
 
 faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
 
@@ -121,6 +139,13 @@ partitions: build-all ## five nodes in network namespaces: partitions, loss, slo
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
 	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
 
+
+rpc-load: build-all ## reads of this node and of Anvil or DRAWBRIDGE_OTHER_NODE, over 1 and 32 connections (ARGS="--read-seconds 10")
+	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh $(ARGS)
+
+# Every answer is compared with what stands on the chain; the figures of so short a run say nothing.
+rpc-load-sample: build-all
+	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh --read-seconds 0.1 --read-blocks 3 --read-transfers 20
 
 bench: build-all ## all measurements; figures and commands stand in bench/README.md
 	scripts/bench.sh

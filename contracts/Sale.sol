@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IWallet} from "./IWallet.sol";
+
 /// @title The rules of one sale: one item, one seller, one fixed price, at most one buyer.
 /// @notice The item belongs to the seller until somebody else pays exactly its price; the ether goes to the seller in the
 /// same transaction, and from then on the item belongs to the buyer for good. A device that guards the item asks
@@ -218,7 +220,8 @@ abstract contract Sale {
     /// @param device name of the device that hands the item out
     /// @param nonce the code's nonce
     /// @param notAfter the last second in which the code counts, in seconds since 1970
-    /// @param signature r, s and v (27 or 28) of the buyer's EIP-712 signature over `releaseDigest`: 65 bytes
+    /// @param signature r, s and v (27 or 28) of the buyer's EIP-712 signature over `releaseDigest`: 65 bytes. Where the buyer is a
+    /// contract: what its `isValidSignature` takes (EIP-1271)
     function release(string calldata device, bytes16 nonce, uint64 notAfter, bytes calldata signature) external {
         bytes32 job = releaseDigest(device, nonce, notAfter);
         if (!_signedByBuyer(job, signature)) revert WrongSignature();
@@ -301,6 +304,17 @@ abstract contract Sale {
     }
 
     function _signedByBuyer(bytes32 digest, bytes calldata signature) private view returns (bool signed) {
+        return _signedByKey(digest, signature) || (_buyer.code.length > 0 && _signedByWallet(digest, signature));
+    }
+
+    // A wallet that reverts, or answers anything but the one word, did not sign.
+    function _signedByWallet(bytes32 digest, bytes calldata signature) private view returns (bool signed) {
+        (bool answered, bytes memory answer) =
+            _buyer.staticcall(abi.encodeCall(IWallet.isValidSignature, (digest, signature)));
+        return answered && answer.length == 32 && bytes32(answer) == bytes32(IWallet.isValidSignature.selector);
+    }
+
+    function _signedByKey(bytes32 digest, bytes calldata signature) private view returns (bool signed) {
         if (signature.length != 65 || uint256(bytes32(signature[32:64])) > HALF_ORDER) return false;
         address signer = ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
         return signer != address(0) && signer == _buyer;

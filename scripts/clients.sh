@@ -22,7 +22,7 @@ fi
 
 run_clients() {
   local failed=0
-  (cd "$clients" && timeout "$run_seconds_max" node --test --test-concurrency=1 --test-reporter=spec ./*.test.mjs) || failed=1
+  (cd "$clients" && CLIENTS_PYTHON=$venv/bin/python timeout "$run_seconds_max" node --test --test-concurrency=1 --test-reporter=spec ./*.test.mjs) || failed=1
   timeout "$run_seconds_max" "$venv/bin/python" "$clients/web3py_test.py" || failed=1
   return "$failed"
 }

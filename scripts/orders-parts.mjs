@@ -1,4 +1,4 @@
-// The running parts of the order experiment, each a process of its own in one temporary folder: node and broker, nginx, bridge, device.
+// The running parts of the order experiment, each a process of its own in one temporary folder: node, broker, nginx, bridge, device.
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,6 +9,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 const startMsMax = 60_000;
+// Lines of a part that are kept at least.
+const linesKept = 4_000;
 const program = process.env.DRAWBRIDGE_BIN;
 // The device alone, beside the program.
 const deviceProgram = join(dirname(program ?? ""), "drawbridge-device");
@@ -35,20 +37,23 @@ async function listens(port, part) {
   throw new Error(`${part.name} does not listen on ${port}:\n${part.tail()}`);
 }
 
-// A process, its lines, and who waits for them.
+// A process, its lines, and who waits for them. One with workers of its own is killed with them, as a group.
 class Part {
-  constructor(name, command, args, folder) {
-    [this.name, this.command, this.args] = [name, command, args];
-    this.lines = [];
+  constructor(name, command, args, folder, isGroup) {
+    [this.name, this.command, this.args, this.isGroup] = [name, command, args, isGroup];
+    // The latest lines, and the count of all that there were.
+    [this.lines, this.count] = [[], 0];
     this.waiting = new Set();
     const environment = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith("DRAWBRIDGE_")));
     environment.PATH += ":/usr/sbin";
-    this.child = spawn(command, args, { cwd: folder, env: environment, stdio: ["pipe", "pipe", "pipe"] });
+    this.child = spawn(command, args, { cwd: folder, env: environment, stdio: ["pipe", "pipe", "pipe"], detached: isGroup });
     const log = createWriteStream(join(folder, `${name}.log`), { flags: "a" });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       createInterface({ input: stream }).on("line", (text) => {
         const line = { at: performance.now(), text };
         this.lines.push(line);
+        this.count += 1;
+        if (this.lines.length > 2 * linesKept) this.lines.splice(0, linesKept);
         log.write(`${text}\n`);
         for (const look of [...this.waiting]) look(line);
       });
@@ -62,7 +67,8 @@ class Part {
 
   // Resolves with the first line for which `matches` holds, of those that come and of those that came after the first `skipped`.
   line(matches, what, { skipped = 0, ms = 30_000 } = {}) {
-    const found = this.lines.slice(skipped).find(({ text }) => matches(text));
+    const dropped = this.count - this.lines.length;
+    const found = this.lines.slice(Math.max(0, skipped - dropped)).find(({ text }) => matches(text));
     if (found) return Promise.resolve(found);
     return new Promise((resolve, reject) => {
       const stop = (settle, value) => {
@@ -77,7 +83,7 @@ class Part {
   }
 
   async stop(signal = "SIGTERM") {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.isGroup ? -this.child.pid : this.child.pid, signal);
     await this.ended;
   }
 }
@@ -95,16 +101,16 @@ export class Warehouse {
     return execFileSync(program, args, { cwd: this.folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   }
 
-  begin(name, command, args) {
-    const part = new Part(name, command, args, this.folder);
+  begin(name, command, args, isGroup = false) {
+    const part = new Part(name, command, args, this.folder, isGroup);
     this.parts.push(part);
     return part;
   }
 
-  // The authority of the warehouse, and a certificate for the device and for the bridge.
-  certificates() {
+  // The authority of the warehouse, and certificates for its devices and for services such as the bridge.
+  certificates(devices = ["dock-1"], services = ["bridge"]) {
     this.run("device", "ca", "init", "--datadir", this.data, "--hosts", "localhost,127.0.0.1");
-    for (const [name, ...more] of [["dock-1"], ["dock-2"], ["bridge", "--service"]]) {
+    for (const [name, ...more] of [...devices.map((name) => [name]), ...services.map((name) => [name, "--service"])]) {
       this.run("device", "add", name, ...more, "--datadir", this.data, "--out", join(this.folder, name));
     }
     this.ca = join(this.data, "devices", "ca.pem");
@@ -116,57 +122,103 @@ export class Warehouse {
     return { cert: file("pem"), key: file("key"), ca: readFileSync(this.ca) };
   }
 
-  // The node with its broker, on a development chain that mines a block every so often.
+  // A node on a development chain that mines a block every so often, or for each transaction where no period is given.
+  async chain(name, period, ...more) {
+    const http = await freePort();
+    const node = ["--dev", ...(period ? ["--dev.period", period] : []), "--http.port", String(http), "--ipcdisable", ...more];
+    const part = this.begin(name, program, node);
+    await listens(http, part);
+    return { part, http, url: `http://127.0.0.1:${http}` };
+  }
+
+  // The node with its broker in one process.
   async node(period) {
-    [this.http, this.mqtt, this.api] = [await freePort(), await freePort(), await freePort()];
-    const node = ["--dev", "--dev.period", period, "--datadir", this.data, "--http.port", this.http, "--ipcdisable"];
-    const broker = ["--mqtt", "--mqtt.port", this.mqtt, "--mqtt.httpsport", this.api];
-    const part = this.begin("node", program, [...node, ...broker].map(String));
-    await listens(this.http, part);
+    [this.mqtt, this.api] = [await freePort(), await freePort()];
+    const broker = ["--mqtt", "--mqtt.port", String(this.mqtt), "--mqtt.httpsport", String(this.api)];
+    const { part, http, url } = await this.chain("node", period, "--datadir", this.data, ...broker);
     await listens(this.mqtt, part);
-    this.url = `http://127.0.0.1:${this.http}`;
+    [this.http, this.url] = [http, url];
     return part;
+  }
+
+  // The broker with the shadow service in a process of its own.
+  async ownBroker() {
+    [this.mqtt, this.api] = [await freePort(), await freePort()];
+    const ports = ["--mqtt.port", String(this.mqtt), "--mqtt.httpsport", String(this.api)];
+    const part = this.begin("broker", program, ["device", "serve", "--datadir", this.data, ...ports]);
+    await listens(this.mqtt, part);
+    await listens(this.api, part);
+    return part;
+  }
+
+  // Mosquitto as the broker, and the shadow service as its client.
+  async mosquitto() {
+    this.mqtt = await freePort();
+    const [acl, config] = [join(this.folder, "mosquitto.acl"), join(this.folder, "mosquitto.conf")];
+    const everything = ["shadow-service", "bridge"].map((name) => `user ${name}\ntopic readwrite $aws/things/#\ntopic readwrite drawbridge/#\n`);
+    writeFileSync(acl, `${everything.join("")}pattern readwrite $aws/things/%u/shadow/#\n`);
+    const files = { cafile: "ca.pem", certfile: "server.pem", keyfile: "server.key", crlfile: "crl.pem" };
+    const lines = Object.entries(files).map(([word, file]) => `${word} ${join(this.data, "devices", file)}`);
+    lines.unshift("per_listener_settings true", `listener ${this.mqtt} 127.0.0.1`);
+    lines.push("require_certificate true", "use_identity_as_username true", `acl_file ${acl}`, "set_tcp_nodelay true");
+    // Started by root, Mosquitto would give up the right to read the key.
+    if (process.getuid() === 0) lines.push("user root");
+    writeFileSync(config, `${lines.join("\n")}\n`);
+    const broker = this.begin("mosquitto", "mosquitto", ["-c", config]);
+    await listens(this.mqtt, broker);
+    const service = this.begin("shadows", program, [
+      ...["device", "serve", "--datadir", join(this.folder, "shadows"), "--broker", `localhost:${this.mqtt}`],
+      ...this.identityFlags("shadow-service"),
+    ]);
+    await service.line((text) => text.includes("connected to the broker"), "connection");
+    return { broker, service };
   }
 
   // Ends a part as a power cut would, and starts it again in the same way.
   async killAndRestart(part, ...ports) {
     await part.stop("SIGKILL");
-    const again = this.begin(part.name, part.command, part.args);
+    const again = this.begin(part.name, part.command, part.args, part.isGroup);
     for (const port of ports) await listens(port, again);
     return again;
   }
 
-  // nginx before the node, and before a second one that is not there, so that failover is at work too.
+  // nginx before a node, and before a second one that is not there, so that failover is at work too.
   async proxy(node = this.http, name = "proxy") {
+    return this.proxyOf([await freePort(), node], name, "--rate", "100000", "--burst", "100000", "--connections", "1000");
+  }
+
+  async proxyOf(nodes, name, ...limits) {
     const folder = join(this.folder, name);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(this.folder, "dock-1.password"), "open sesame\n");
     const hash = execFileSync("openssl", ["passwd", "-apr1", "open sesame"], { encoding: "utf8" }).trim();
     writeFileSync(join(folder, "logins"), `dock-1:${hash}\n`);
     const https = await freePort();
-    const absent = await freePort();
     const config = this.run(
-      ...["proxy", "nginx", "--listen", `127.0.0.1:${https}`, "--nodes", `127.0.0.1:${absent},127.0.0.1:${node}`],
+      ...["proxy", "nginx", "--listen", `127.0.0.1:${https}`, "--nodes", nodes.map((port) => `127.0.0.1:${port}`).join(",")],
       ...["--certificate", join(this.data, "devices", "server.pem"), "--certificate-key", join(this.data, "devices", "server.key")],
-      ...["--logins", join(folder, "logins"), "--rate", "1000", "--burst", "1000", "--standalone", folder],
+      ...["--logins", join(folder, "logins"), ...limits, "--standalone", folder],
     );
     writeFileSync(join(folder, "nginx.conf"), config);
-    const part = this.begin("nginx", "nginx", ["-p", folder, "-e", join(folder, "error.log"), "-c", join(folder, "nginx.conf")]);
+    const part = this.begin("nginx", "nginx", ["-p", folder, "-e", join(folder, "error.log"), "-c", join(folder, "nginx.conf")], true);
     await listens(https, part);
     return { part, port: https };
   }
 
-  broker(name, of = name) {
-    const file = (end) => join(this.folder, of, `${of}.${end}`);
-    const identity = ["--broker.ca", this.ca, "--broker.cert", file("pem"), "--broker.key", file("key")];
-    return ["--broker", `mqtts://localhost:${this.mqtt}`, ...identity];
+  identityFlags(name) {
+    const file = (end) => join(this.folder, name, `${name}.${end}`);
+    return ["--broker.ca", this.ca, "--broker.cert", file("pem"), "--broker.key", file("key")];
   }
 
-  async bridge(registry, account, settled) {
+  broker(name, of = name) {
+    return ["--broker", `mqtts://localhost:${this.mqtt}`, ...this.identityFlags(of)];
+  }
+
+  async bridge(registry, account, settled, outbox = "outbox") {
     const part = this.begin("bridge", program, [
       ...["device", "bridge", ...this.broker("bridge"), "--rpc.url", this.url, "--chain-id", "1337", "--registry", registry],
       ...["--settled", settled, "--account", account, "--account-of-node", "--things", "dock-1"],
-      ...["--outbox", join(this.folder, "outbox"), "--log.format", "json"],
+      ...["--outbox", join(this.folder, outbox), "--log.format", "json"],
     ]);
     await part.line((text) => text.includes("connected to the broker"), "connection");
     return part;

@@ -8,6 +8,9 @@ const require = createRequire(new URL("../tests/clients/package.json", import.me
 const { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, NonceManager } = require("ethers");
 const { concat, getBytes, hexlify, randomBytes, toBeHex, toUtf8Bytes } = require("ethers");
 
+// A device answers at the latest when the code's time is over.
+const answerMsMax = 310_000;
+
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const artifactOf = (name) => JSON.parse(readFileSync(new URL(`../contracts/artifacts/${name}.json`, import.meta.url), "utf8"));
@@ -33,15 +36,18 @@ export function printTable(title, rows) {
   for (const [name, value] of rows) console.log(`${name.padEnd(width)}  ${value}`);
 }
 
+const messageOf = (named, device, notAfter) => ({ buyer: named, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 });
+const sign = (signer, chainId, contract, message) =>
+  signer.signTypedData({ name: "Drawbridge", version: "1", chainId, verifyingContract: contract }, releaseTypes, message);
+
 // A code that a buyer's wallet signs; the program puts it together and draws it.
-export async function makeCode(warehouse, contract, { signer = buyer, device = "dock-1", notAfter, png } = {}) {
-  const message = { buyer: signer.address, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 };
-  const domain = { name: "Drawbridge", version: "1", chainId: 1337, verifyingContract: contract };
-  const signature = await signer.signTypedData(domain, releaseTypes, message);
-  const text = codeText(1337, contract, message, signature);
+export async function makeCode(warehouse, contract, { signer = buyer, named = signer.address, device = "dock-1", chainId = 1337, notAfter, png } = {}) {
+  const message = messageOf(named, device, notAfter);
+  const signature = await sign(signer, chainId, contract, message);
+  const text = codeText("T1:", chainId, contract, message, signature);
   if (png) {
     const made = warehouse.run(
-      ...["code", "make", "--contract", contract, "--chain-id", "1337", "--device", device, "--buyer", signer.address],
+      ...["code", "make", "--contract", contract, "--chain-id", String(chainId), "--device", device, "--buyer", signer.address],
       ...["--nonce", message.nonce, "--not-after", String(message.notAfter), "--signature", signature, "--png", png],
     );
     assert.equal(made.trim(), text, "the program writes the code as it is written here");
@@ -49,13 +55,26 @@ export async function makeCode(warehouse, contract, { signer = buyer, device = "
   return text;
 }
 
+// A code of a contract wallet, signed by these owners; the program puts it together too.
+export async function makeWalletCode(warehouse, contract, wallet, owners, { device = "dock-1" } = {}) {
+  const message = messageOf(wallet, device);
+  const signature = concat(await Promise.all(owners.map((owner) => sign(owner, 1337, contract, message))));
+  const made = warehouse.run(
+    ...["code", "make", "--contract", contract, "--chain-id", "1337", "--device", device, "--buyer", wallet],
+    ...["--nonce", message.nonce, "--not-after", String(message.notAfter), "--wallet-signature", signature],
+  );
+  const text = codeText("T2:", 1337, contract, message, signature);
+  assert.equal(made.trim(), text, "the program writes the code as it is written here");
+  return text;
+}
+
 // The text of a code, by docs/devices.md: a second implementation, which must agree with the program's.
-export function codeText(chainId, contract, { buyer, device, nonce, notAfter }, signature) {
+function codeText(prefix, chainId, contract, { buyer, device, nonce, notAfter }, signature) {
   const number = (value) => toBeHex(value, 8);
   const name = toUtf8Bytes(device);
   const bytes = getBytes(concat([number(chainId), contract, buyer, number(notAfter), nonce, toBeHex(name.length, 1), name, signature]));
   const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
-  let text = "T1:";
+  let text = prefix;
   for (let at = 0; at < bytes.length; at += 2) {
     const pair = at + 1 < bytes.length;
     const value = pair ? bytes[at] * 256 + bytes[at + 1] : bytes[at];
@@ -74,10 +93,10 @@ export const refusalOf = (text) => /reason=(.*)$/.exec(text)?.[1];
 
 // Shows a code to the running device and returns its line about it.
 export async function scan(device, code) {
-  const skipped = device.lines.length;
+  const skipped = device.count;
   const at = performance.now();
   device.child.stdin.write(`${code}\n`);
-  const line = await device.line((text) => /^(opened|refused) /.test(text), "answer to a code", { skipped });
+  const line = await device.line((text) => /^(opened|refused) /.test(text), "answer to a code", { skipped, ms: answerMsMax });
   return { ...line, scannedAt: at };
 }
 
@@ -97,13 +116,30 @@ export function managed(wallet, provider) {
   return managers.get(wallet.address);
 }
 
-// The very code of an order, deployed by a stranger: it answers as an order would, and no registry knows it.
-export async function impostorSale(provider) {
+// The very code of an order, deployed by a stranger: it answers as an order would, and no registry knows it. It costs one wei.
+export async function deployImpostor(provider) {
   const artifact = artifactOf("SaleOrder");
   const contract = await new ContractFactory(artifact.abi, artifact.bytecode, managed(stranger, provider)).deploy("drone", "beta", 2020n, "1", 1n);
-  await contract.waitForDeployment();
-  await (await contract.connect(managed(buyer, provider)).buy({ value: 1n })).wait();
-  return contract.getAddress();
+  return (await contract.waitForDeployment()).getAddress();
+}
+
+// An impostor that the buyer paid.
+export async function impostorSale(provider) {
+  const contract = await deployImpostor(provider);
+  await (await new Contract(contract, saleAbi, managed(buyer, provider)).buy({ value: 1n })).wait();
+  return contract;
+}
+
+// A contract wallet of two owners that bought an item.
+export async function walletSale(provider, registry, owners) {
+  const artifact = artifactOf("Wallet");
+  const wallet = await new ContractFactory(artifact.abi, artifact.bytecode, managed(stranger, provider)).deploy(...owners.map(({ address }) => address));
+  const address = await (await wallet.waitForDeployment()).getAddress();
+  const contract = await freshSale(provider, registry, { buy: false });
+  await (await managed(buyer, provider).sendTransaction({ to: address, value: 1000n })).wait();
+  const purchase = new Contract(contract, saleAbi).interface.encodeFunctionData("buy");
+  await (await wallet.execute(contract, 1000n, purchase)).wait();
+  return { contract, wallet: address };
 }
 
 // A client of a node that asks often enough for short block times.

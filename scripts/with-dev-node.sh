@@ -41,7 +41,7 @@ export DRAWBRIDGE_URL="http://127.0.0.1:$port"
 export DRAWBRIDGE_WS_URL="ws://127.0.0.1:$port"
 
 # The node takes its own settings from DRAWBRIDGE_ variables, so those of the tests stay away from it.
-env -u DRAWBRIDGE_URL -u DRAWBRIDGE_WS_URL -u DRAWBRIDGE_BIN -u DRAWBRIDGE_OTHER_NODE \
+env -u DRAWBRIDGE_URL -u DRAWBRIDGE_WS_URL -u DRAWBRIDGE_BIN -u DRAWBRIDGE_OTHER_NODE -u DRAWBRIDGE_CACHE \
   "$bin" --dev --datadir "$work/data" --http.port "$port" >"$work/node.log" 2>&1 &
 node_pid=$!
 

@@ -16,7 +16,9 @@ pub mod ipc;
 pub mod load;
 pub mod process;
 pub mod random;
+pub mod reads;
 pub mod recorded;
+pub mod scene;
 pub mod summary;
 pub mod token;
 

@@ -13,7 +13,7 @@ use crate::bridge::reconcile::{Action, Job, Outcome};
 use crate::chain_client::orders::{OrderState, Recorded, Trust, record_opening_data, release_data};
 use crate::chain_client::sender::Sender;
 use crate::chain_client::{ChainClient, ChainError, Settled};
-use crate::code::Claim;
+use crate::code::claim::{Approval, Claim};
 
 /// Every so many tries (some seconds), it is looked whether what was sent must be sent again: a transaction may be lost with a node or in a
 /// reorganisation.
@@ -58,7 +58,7 @@ impl Operator {
             Ok(claim) if claim.release.digest() != job.id => {
                 return refuse(thing, job, "the job is not that of the code");
             }
-            Ok(claim) if claim.signature.is_none() && !self.static_codes => {
+            Ok(claim) if claim.approval == Approval::Operator && !self.static_codes => {
                 return refuse(thing, job, "plain codes are not released here");
             }
             Ok(claim) => claim,
@@ -76,7 +76,7 @@ impl Operator {
     }
 
     async fn order(&self, claim: &Claim, settled: Settled) -> Result<OrderState, ChainError> {
-        self.client.order(&self.trust, claim.release.contract, claim.release.buyer, settled).await
+        self.client.order(&self.trust, claim, settled).await
     }
 
     async fn release(&self, thing: &str, job: &Job, claim: &Claim, action: Action) -> Result<Outcome, ChainError> {
@@ -93,12 +93,15 @@ impl Operator {
         if action == Action::Look && !(job.tries + 1).is_multiple_of(TRIES_PER_SENDING) || !state.verified {
             return Ok(Outcome::Again);
         }
+        if !state.approved {
+            return Ok(refuse(thing, job, "the buyer's wallet does not take the signature for its own"));
+        }
         match self.order(claim, Settled::Depth(0)).await?.release {
             Some(recorded) if recorded.job == job.id => return Ok(Outcome::Sent),
             Some(_) => return Ok(Outcome::Again),
             None => {}
         }
-        let data = release_data(&claim.release, claim.signature.as_ref());
+        let data = release_data(&claim.release, claim.approval.signature());
         let sender = self.sender.lock().await;
         if let Err(error) = sender.try_call(claim.release.contract, &data).await {
             return match error {

@@ -2,21 +2,27 @@
 //!
 //! Two forms exist. The plain one is contract and buyer alone, which stand on the chain for everybody to read; a device takes it only
 //! where its operator allows that. The safe one begins with `T1:` and binds the buyer's signature to chain, contract, device, time and
-//! a nonce. Pictures of codes are in [`picture`]; what a device demands of a code is in `device::checks`.
+//! a nonce; where the buyer is a contract wallet, it begins with `T2:`, and the chain alone can say whether the signature counts.
+//! Pictures of codes are in [`picture`], what becomes of a code in [`claim`]; what a device demands of it is in `device::checks`.
 
 mod base45;
+pub mod claim;
 pub mod picture;
 
 use std::fmt;
 use std::str::FromStr;
 
-use alloy_primitives::{Address, B256, Signature, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use consensus::crypto::{self, SecretKey};
 
 /// The first characters of a safe code.
 pub const SAFE_PREFIX: &str = "T1:";
-/// The longest text that is looked at, in bytes.
-pub const TEXT_BYTES_MAX: usize = 400;
+/// The first characters of a safe code of a contract wallet.
+pub const WALLET_PREFIX: &str = "T2:";
+/// The longest text that is looked at, in bytes: the longest code of a wallet has 990.
+pub const TEXT_BYTES_MAX: usize = 1000;
+/// The longest signature of a contract wallet, in bytes: eight keys of a shared wallet.
+pub const WALLET_SIGNATURE_BYTES_MAX: usize = 8 * 65;
 /// The longest name of a device in a code, in bytes.
 pub const DEVICE_BYTES_MAX: usize = 64;
 /// Chain id, contract, buyer, expiry, nonce and the length of the device's name: the bytes before that name.
@@ -34,7 +40,7 @@ pub enum CodeError {
         actual: usize,
     },
     /// Neither form.
-    #[error("neither a safe code (T1:…) nor two addresses of 40 hexadecimal digits")]
+    #[error("neither a safe code (T1:… or T2:…) nor two addresses of 40 hexadecimal digits")]
     Form,
     /// An address with capitals and small letters whose checksum is wrong (EIP-55).
     #[error("the checksum of the address {address} is wrong: a character was misread")]
@@ -65,6 +71,12 @@ pub enum CodeError {
     /// The signature gives no address, or is the second of the two that say the same.
     #[error("the signature is none")]
     Signature,
+    /// A wallet's signature that no code can hold.
+    #[error("a wallet's signature has 1 to {WALLET_SIGNATURE_BYTES_MAX} bytes, this one has {actual}")]
+    WalletSignature {
+        /// Its length in bytes.
+        actual: usize,
+    },
 }
 
 /// Holds what one release is: an item that one buyer collects at one device, until a time.
@@ -167,43 +179,85 @@ impl Ticket {
         self.signature.as_bytes()
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        let release = &self.release;
-        let length = u8::try_from(release.device.len()).expect("a device's name is at most 64 bytes");
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + release.device.len() + SIGNATURE_BYTES);
-        bytes.extend_from_slice(&release.chain_id.to_be_bytes());
-        bytes.extend_from_slice(release.contract.as_slice());
-        bytes.extend_from_slice(release.buyer.as_slice());
-        bytes.extend_from_slice(&release.not_after.to_be_bytes());
-        bytes.extend_from_slice(&release.nonce);
-        bytes.push(length);
-        bytes.extend_from_slice(release.device.as_bytes());
-        bytes.extend_from_slice(&self.signature());
-        bytes
-    }
-
     fn from_bytes(bytes: &[u8]) -> Result<Self, CodeError> {
-        let damaged = |problem| CodeError::Damaged { problem };
-        let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(damaged("it is too short"))?;
-        let device_bytes = usize::from(head[HEAD_BYTES - 1]);
-        if rest.len() != device_bytes + SIGNATURE_BYTES {
+        let (release, signature) = split(bytes)?;
+        if signature.len() != SIGNATURE_BYTES {
             return Err(damaged("its length is not what its content says"));
         }
-        let (device, signature) = rest.split_at(device_bytes);
-        let device = String::from_utf8(device.to_vec()).map_err(|_| damaged("the device's name is no text"))?;
         if !matches!(signature.last(), Some(27 | 28)) {
             return Err(damaged("its signature has another form"));
         }
-        let release = Release {
-            chain_id: u64::from_be_bytes(part(head, 0)),
-            contract: Address::from(part::<20>(head, 8)),
-            buyer: Address::from(part::<20>(head, 28)),
-            not_after: u64::from_be_bytes(part(head, 48)),
-            nonce: part(head, 56),
-            device,
-        };
         Self::new(release, Signature::from_raw(signature).map_err(|_| CodeError::Signature)?)
     }
+}
+
+/// A release with the signature of the contract wallet that bought the item (EIP-1271). Nothing here can tell whether it counts: the wallet says so,
+/// on the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletTicket {
+    release: Release,
+    signature: Vec<u8>,
+}
+
+impl WalletTicket {
+    /// Puts a release and its wallet's signature together.
+    ///
+    /// # Errors
+    /// The device's name is none, or the signature is empty or too long.
+    pub fn new(release: Release, signature: Vec<u8>) -> Result<Self, CodeError> {
+        check_device_name(&release.device)?;
+        if signature.is_empty() || signature.len() > WALLET_SIGNATURE_BYTES_MAX {
+            return Err(CodeError::WalletSignature { actual: signature.len() });
+        }
+        Ok(Self { release, signature })
+    }
+
+    /// Returns what the wallet signed.
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+
+    /// Returns what the wallet takes as its signature.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+}
+
+/// Writes a release and what follows it.
+fn join(release: &Release, signature: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(release.device.len()).expect("a device's name is at most 64 bytes");
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + release.device.len() + signature.len());
+    bytes.extend_from_slice(&release.chain_id.to_be_bytes());
+    bytes.extend_from_slice(release.contract.as_slice());
+    bytes.extend_from_slice(release.buyer.as_slice());
+    bytes.extend_from_slice(&release.not_after.to_be_bytes());
+    bytes.extend_from_slice(&release.nonce);
+    bytes.push(length);
+    bytes.extend_from_slice(release.device.as_bytes());
+    bytes.extend_from_slice(signature);
+    bytes
+}
+
+/// Reads a release, and returns what follows it.
+fn split(bytes: &[u8]) -> Result<(Release, &[u8]), CodeError> {
+    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or(damaged("it is too short"))?;
+    let device_bytes = usize::from(head[HEAD_BYTES - 1]);
+    let length = damaged("its length is not what its content says");
+    let (device, signature) = rest.split_at_checked(device_bytes).ok_or(length)?;
+    let device = String::from_utf8(device.to_vec()).map_err(|_| damaged("the device's name is no text"))?;
+    let release = Release {
+        chain_id: u64::from_be_bytes(part(head, 0)),
+        contract: Address::from(part::<20>(head, 8)),
+        buyer: Address::from(part::<20>(head, 28)),
+        not_after: u64::from_be_bytes(part(head, 48)),
+        nonce: part(head, 56),
+        device,
+    };
+    Ok((release, signature))
+}
+
+fn damaged(problem: &'static str) -> CodeError {
+    CodeError::Damaged { problem }
 }
 
 /// Returns `N` bytes of the head.
@@ -214,7 +268,14 @@ fn part<const N: usize>(head: &[u8; HEAD_BYTES], from: usize) -> [u8; N] {
 /// Writes the safe form: `T1:` and Base45, all of which QR codes take in their compact alphanumeric mode.
 impl fmt::Display for Ticket {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{SAFE_PREFIX}{}", base45::encode(&self.to_bytes()))
+        write!(formatter, "{SAFE_PREFIX}{}", base45::encode(&join(&self.release, &self.signature())))
+    }
+}
+
+/// Writes the safe form of a contract wallet: `T2:` and Base45.
+impl fmt::Display for WalletTicket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{WALLET_PREFIX}{}", base45::encode(&join(&self.release, &self.signature)))
     }
 }
 
@@ -230,6 +291,8 @@ pub enum Code {
     },
     /// A release with its buyer's signature.
     Safe(Ticket),
+    /// A release with the signature of the contract wallet that is its buyer.
+    Wallet(WalletTicket),
 }
 
 impl fmt::Display for Code {
@@ -237,6 +300,7 @@ impl fmt::Display for Code {
         match self {
             Self::Plain { contract, buyer } => write!(formatter, "{contract},{buyer}"),
             Self::Safe(ticket) => ticket.fmt(formatter),
+            Self::Wallet(ticket) => ticket.fmt(formatter),
         }
     }
 }
@@ -250,11 +314,18 @@ impl FromStr for Code {
             return Err(CodeError::TooLong { actual: text.len() });
         }
         let text = text.trim_start().trim_end_matches(['\r', '\n', '\t', ' ']);
-        if let Some((prefix, rest)) = text.split_at_checked(SAFE_PREFIX.len())
-            && prefix.eq_ignore_ascii_case(SAFE_PREFIX)
-        {
-            let bytes = base45::decode(rest).ok_or(CodeError::Damaged { problem: "it is not Base45" })?;
-            return Ticket::from_bytes(&bytes).map(Self::Safe);
+        let bytes_after = |prefix: &str| {
+            let (begin, rest) = text.split_at_checked(prefix.len())?;
+            let decoded = || base45::decode(rest).ok_or(damaged("it is not Base45"));
+            begin.eq_ignore_ascii_case(prefix).then(decoded)
+        };
+        if let Some(bytes) = bytes_after(SAFE_PREFIX) {
+            return Ticket::from_bytes(&bytes?).map(Self::Safe);
+        }
+        if let Some(bytes) = bytes_after(WALLET_PREFIX) {
+            let bytes = bytes?;
+            let (release, signature) = split(&bytes)?;
+            return WalletTicket::new(release, signature.to_vec()).map(Self::Wallet);
         }
         plain(text)
     }
@@ -294,55 +365,6 @@ impl Written<'_> {
             return Err(CodeError::Checksum { address: format!("0x{}", self.digits) });
         }
         Ok(address)
-    }
-}
-
-/// A release that a device claims: with the buyer's signature, or, for a plain code, with a nonce and a time that the device chose.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// What is claimed.
-    pub release: Release,
-    /// The buyer's signature, where there is one.
-    pub signature: Option<[u8; 65]>,
-}
-
-impl Claim {
-    /// Reads a claim of a device on a chain, as [`Claim`] is written; a plain one lasts until `until`.
-    ///
-    /// # Errors
-    /// It is none, or a safe one that is for another chain, device or time.
-    pub fn read(text: &str, chain_id: u64, device: &str, until: u64) -> Result<Self, CodeError> {
-        let safe = text.get(..SAFE_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(SAFE_PREFIX));
-        let (code, nonce) = match text.rsplit_once(',') {
-            Some((code, nonce)) if !safe => (code, hex::decode_to_array(nonce).map_err(|_| CodeError::Form)?),
-            _ => (text, [0; 16]),
-        };
-        match code.parse()? {
-            Code::Safe(ticket) => {
-                let release = ticket.release().clone();
-                if (release.chain_id, release.device.as_str(), release.not_after) != (chain_id, device, until) {
-                    return Err(CodeError::Damaged { problem: "it is for another chain, device or time" });
-                }
-                Ok(Self { signature: Some(ticket.signature()), release })
-            }
-            Code::Plain { contract, buyer } => {
-                check_device_name(device)?;
-                let device = device.to_owned();
-                let release = Release { chain_id, contract, buyer, device, nonce, not_after: until };
-                Ok(Self { release, signature: None })
-            }
-        }
-    }
-}
-
-/// Writes the code, a plain one with its nonce.
-impl fmt::Display for Claim {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Release { contract, buyer, nonce, .. } = &self.release;
-        match self.signature.and_then(|signature| Signature::from_raw(&signature).ok()) {
-            Some(signature) => Ticket { release: self.release.clone(), signature }.fmt(formatter),
-            None => write!(formatter, "{contract},{buyer},{}", hex::encode_prefixed(nonce)),
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use device_bridge::broker::BrokerEvent;
+use device_bridge::broker::limits::{PUBLISH_PER_SECOND_MAX, SERVICE_PUBLISH_PER_SECOND_MAX};
 use device_bridge::registry::{Authority, Role};
 use device_bridge::shadow::{CHANGES_KEPT, Operation, ShadowChange, ShadowName, Writes};
 use mqtt_protocol_core::mqtt::Version;
@@ -462,6 +463,25 @@ async fn messages_that_were_not_acknowledged_come_again_under_their_number() {
     client.connect("dock-1", false).await.unwrap();
     let Some(Packet::V3_1_1Publish(again)) = client.next().await else { panic!("no message") };
     assert_eq!((again.packet_id(), again.dup(), first.dup()), (first.packet_id(), true, false));
+}
+
+#[tokio::test]
+async fn who_publishes_faster_than_allowed_is_read_more_slowly() {
+    let site = Site::start().await;
+    for (name, role, most) in
+        [("dock-1", Role::Device, PUBLISH_PER_SECOND_MAX), ("bridge", Role::Service, SERVICE_PUBLISH_PER_SECOND_MAX)]
+    {
+        let config = site.add_as(name, role, Writes::Both);
+        let mut client = site.client(&config, Version::V3_1_1).await;
+        assert_eq!(client.connect(name, true).await, Some(0));
+        let begun = Instant::now();
+        // A second's worth passes at once, the rest at its pace.
+        let beyond = most / 4;
+        for _ in 0..most + beyond {
+            assert!(client.publish(&format!("drawbridge/{name}/x"), b"").await);
+        }
+        assert!(begun.elapsed() > Duration::from_secs(beyond.into()) / (most + 1), "{name}: {:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
 ];
 
 /// Each vendor package and the crates that may import it; `bench` measures it bare, beside what is built on it.
-const HOMES: [(&str, &[&str]); 8] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("revm", &["evm-runtime", "bench"]),
     ("revm-inspectors", &["evm-runtime"]),
     ("libp2p", &["network"]),
@@ -31,6 +31,8 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("secp256k1", &["consensus"]),
     ("tiny-keccak", &["consensus"]),
     ("rumqttc", &["device-bridge"]),
+    ("mqtt-protocol-core", &["device-bridge"]),
+    ("rcgen", &["device-bridge"]),
 ];
 
 /// Crates that are synchronous to the last dependency.

@@ -110,14 +110,14 @@ describe("a release", () => {
     return order;
   }
 
-  async function signed(order, { signer = buyer, device = "dock-1", chainId, notAfter } = {}) {
+  async function signed(order, { signer = buyer, buyerAddress = buyer.address, device = "dock-1", chainId, notAfter } = {}) {
     const domain = {
       name: "Drawbridge",
       version: "1",
       chainId: chainId ?? (await provider.getNetwork()).chainId,
       verifyingContract: await order.getAddress(),
     };
-    const message = { buyer: buyer.address, device, nonce, notAfter: notAfter ?? (await now()) + 600n };
+    const message = { buyer: buyerAddress, device, nonce, notAfter: notAfter ?? (await now()) + 600n };
     const signature = await signer.signTypedData(domain, types, message);
     return [message.device, message.nonce, message.notAfter, signature];
   }
@@ -157,6 +157,30 @@ describe("a release", () => {
     const s = (order256 - BigInt(`0x${signature.slice(66, 130)}`)).toString(16).padStart(64, "0");
     const twin = `${signature.slice(0, 66)}${s}${signature.endsWith("1b") ? "1c" : "1b"}`;
     assert.deepEqual(await revertOf(order.release(device, nonce, notAfter, twin)), wrong, "the signature's twin");
+  });
+
+  test("needs the assent of a buyer that is a contract wallet (EIP-1271)", async () => {
+    const wallet = await deploy("Wallet", [buyer.address, stranger.address]);
+    const [order, address] = [await deploy("SaleOrder", [...item, 500n]), await wallet.getAddress()];
+    await mined(buyer.sendTransaction({ to: address, value: 500n }));
+    await mined(wallet.execute(await order.getAddress(), 500n, order.interface.encodeFunctionData("buy")));
+    assert.equal(await order.verifyOwnership(address), true);
+    const by = async (signer) => signed(order, { signer, buyerAddress: address });
+    const [[device, , notAfter, first], [, , , second]] = [await by(buyer), await by(stranger)];
+    const wrong = ["WrongSignature"];
+    for (const signature of [first, second, `${second}${first.slice(2)}`, "0x"]) {
+      assert.deepEqual(await revertOf(order.release(device, nonce, notAfter, signature)), wrong, "both owners sign, in order");
+    }
+    const both = `${first}${second.slice(2)}`;
+    assert.deepEqual(await revertOf(order.release("dock-2", nonce, notAfter, both)), wrong);
+    for (const answer of [2, 3, 4]) {
+      await mined(wallet.setAnswer(answer));
+      assert.deepEqual(await revertOf(order.release(device, nonce, notAfter, both)), wrong, `answer ${answer}`);
+    }
+    await mined(wallet.setAnswer(0));
+    await mined(order.release(device, nonce, notAfter, both));
+    const { collectedBy, signed: bySignature } = await order.getRelease();
+    assert.deepEqual([collectedBy, bySignature], [address, true]);
   });
 
   test("is for the seller and its operator to record, after the sale and in time", async () => {

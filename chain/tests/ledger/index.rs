@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use alloy_consensus::{Transaction as _, TxReceipt as _};
+use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use chain::index::{self, EventScope, Roles, TRANSFER};
 use chain::{ChainView, LedgerConfig, LedgerHandle};
@@ -168,8 +168,8 @@ proptest! {
         let built = index::build(&*stores[2], |_, _| {}).unwrap();
         prop_assert_eq!((built.blocks, built.first, built.last), (5 + dropped, 0, 5 + dropped));
         let expected = canonical_rows(&*stores[1]);
-        prop_assert_eq!(canonical_rows(&*stores[0]), expected.clone());
-        prop_assert_eq!(canonical_rows(&*stores[2]), expected);
+        prop_assert_eq!(&canonical_rows(&*stores[0]), &expected);
+        prop_assert_eq!(&canonical_rows(&*stores[2]), &expected);
         stores.iter().for_each(|store| assert_whole(&**store));
         assert_as_scanned(&moved);
     }

@@ -30,6 +30,8 @@ pub const IN_FLIGHT_MAX: u16 = 100;
 pub const SHADOW_REQUESTS_MAX: usize = 10;
 /// Messages that a client may publish in a second; a faster one is read more slowly.
 pub const PUBLISH_PER_SECOND_MAX: u32 = 100;
+/// The same for a service, such as a bridge, which answers for many devices.
+pub const SERVICE_PUBLISH_PER_SECOND_MAX: u32 = 1000;
 /// Messages that wait for one client.
 pub const QUEUE_MESSAGES_MAX: usize = 1000;
 /// Payloads and topics that wait for one client, in bytes.

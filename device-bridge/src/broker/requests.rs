@@ -5,12 +5,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::connection::{Connection, End};
-use super::limits::{FILTERS_PER_PACKET_MAX, PAYLOAD_BYTES_MAX, PUBLISH_PER_SECOND_MAX};
+use super::limits::{
+    FILTERS_PER_PACKET_MAX, PAYLOAD_BYTES_MAX, PUBLISH_PER_SECOND_MAX, SERVICE_PUBLISH_PER_SECOND_MAX,
+};
 use super::message::{Message, Quality};
 use super::packet::{Filter, Granted, Publish, Retained};
 use super::router::Subscribed;
 use super::topic::{is_filter, is_reserved, is_shared, is_topic};
 use crate::policy::Action;
+use crate::registry::Role;
 use crate::shadow::{Job, Operation, ShadowError, ShadowName, now_seconds, parse_request_topic, refuse};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -44,11 +47,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Waits until the client's next message is due: it is read no faster than it may publish.
     async fn slow_down(&mut self) -> Result<(), End> {
+        let most = match self.thing().role {
+            Role::Service => SERVICE_PUBLISH_PER_SECOND_MAX,
+            Role::Device | Role::Custom(_) => PUBLISH_PER_SECOND_MAX,
+        };
         let client = self.client.as_mut().ok_or(End::Gone)?;
         let now = Instant::now();
         // A second's worth may come at once.
         let earliest = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
-        client.next_publish = client.next_publish.max(earliest) + Duration::from_secs(1) / PUBLISH_PER_SECOND_MAX;
+        client.next_publish = client.next_publish.max(earliest) + Duration::from_secs(1) / most;
         if client.next_publish > now {
             sleep_until(client.next_publish).await;
         }

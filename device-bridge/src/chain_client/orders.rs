@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 use super::{ChainClient, ChainError, Settled, bytes, call_params, quantity};
 use crate::code::Release;
+use crate::code::claim::{Approval, Claim};
+
+/// What a contract wallet answers where a signature is its own: the selector of the question (EIP-1271).
+const WALLET_ASSENT: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
 
 /// Says which contracts are orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct OrderState {
     pub known: bool,
     /// Whether the claimant bought it.
     pub verified: bool,
+    /// Whether the claimant's wallet takes the signature for its own; true where the claimant is no wallet.
+    pub approved: bool,
     /// The release, where one is recorded.
     pub release: Option<Recorded>,
 }
@@ -83,7 +89,7 @@ pub fn record_opening_data(job: B256) -> Vec<u8> {
 }
 
 /// Returns the input of `release`, or of `releasePlain` where nobody signed.
-pub fn release_data(release: &Release, signature: Option<&[u8; 65]>) -> Vec<u8> {
+pub fn release_data(release: &Release, signature: Option<&[u8]>) -> Vec<u8> {
     let mut nonce = B256::ZERO;
     nonce[..16].copy_from_slice(&release.nonce);
     let not_after = B256::from(U256::from(release.not_after));
@@ -105,6 +111,13 @@ pub fn release_data(release: &Release, signature: Option<&[u8; 65]>) -> Vec<u8> 
     }
 }
 
+/// Returns the input of a wallet's `isValidSignature` (EIP-1271).
+pub fn is_valid_signature_data(digest: B256, signature: &[u8]) -> Vec<u8> {
+    let mut data = call_data("isValidSignature(bytes32,bytes)", &[digest, B256::from(U256::from(64))]);
+    data.extend(dynamic(signature));
+    data
+}
+
 /// Writes bytes of any length as the ABI does: the length, and whole words.
 fn dynamic(content: &[u8]) -> Vec<u8> {
     let mut encoded = U256::from(content.len()).to_be_bytes::<32>().to_vec();
@@ -114,17 +127,12 @@ fn dynamic(content: &[u8]) -> Vec<u8> {
 }
 
 impl ChainClient {
-    /// Asks what the settled block says about an order and one who claims it, in one request.
+    /// Asks what the settled block says about an order and one who claims it, in one request; a contract wallet is asked whether it signed.
     ///
     /// # Errors
     /// There is no answer, or one that such contracts do not give.
-    pub async fn order(
-        &self,
-        trust: &Trust,
-        contract: Address,
-        claimant: Address,
-        settled: Settled,
-    ) -> Result<OrderState, ChainError> {
+    pub async fn order(&self, trust: &Trust, claim: &Claim, settled: Settled) -> Result<OrderState, ChainError> {
+        let (contract, claimant) = (claim.release.contract, claim.release.buyer);
         let at = self.settled(settled).await?;
         let question = |to: Address, data: Vec<u8>| ("eth_call", call_params(to, &data, &at));
         let mut calls = vec![
@@ -135,6 +143,9 @@ impl ChainClient {
         calls.extend(trust.registries.iter().map(|registry| question(*registry, is_order_data(contract))));
         if !trust.code_hashes.is_empty() {
             calls.push(("eth_getCode", json!([contract, at])));
+        }
+        if let Approval::Wallet(signature) = &claim.approval {
+            calls.push(question(claimant, is_valid_signature_data(claim.release.digest(), signature)));
         }
         let mut answers = self.batch(&calls).await?.into_iter();
         let mut next = || answers.next().unwrap_or_else(|| Err(ChainError::malformed("batch", "too few answers")));
@@ -154,8 +165,13 @@ impl ChainClient {
             // What a stranger's contract answers does not matter, not even whether it answers.
             return Ok(OrderState::default());
         }
+        let approved = match claim.approval {
+            Approval::Wallet(_) => is_assent(next())?,
+            Approval::Operator | Approval::Key(_) => true,
+        };
         Ok(OrderState {
             known,
+            approved,
             verified: read_bool("verifyOwnership", &verified?)?,
             release: read_release(&bytes("getRelease", &release?)?)?,
         })
@@ -169,6 +185,17 @@ fn read_bool(method: &str, value: &Value) -> Result<bool, ChainError> {
         0 => Ok(false),
         32 if data[..31].iter().all(|byte| *byte == 0) && data[31] <= 1 => Ok(data[31] == 1),
         _ => Err(ChainError::malformed(method, "neither true nor false")),
+    }
+}
+
+/// Tells whether a wallet takes a signature for its own. One that reverts, or answers anything else, does not.
+fn is_assent(answer: Result<Value, ChainError>) -> Result<bool, ChainError> {
+    match answer {
+        Ok(value) => Ok(bytes("isValidSignature", &value).is_ok_and(|data| {
+            data.len() == 32 && data[..4] == WALLET_ASSENT && data[4..].iter().all(|byte| *byte == 0)
+        })),
+        Err(error) if error.is_passing() => Err(error),
+        Err(_) => Ok(false),
     }
 }
 
@@ -255,6 +282,36 @@ mod tests {
         }
         data.extend(dynamic(device));
         data
+    }
+
+    /// By ethers 6: `encodeFunctionData("isValidSignature", …)` of the same values.
+    #[test]
+    fn a_wallet_is_asked_in_the_abi_s_words() {
+        let data = is_valid_signature_data(B256::repeat_byte(7), &[1, 2, 3, 4, 5]);
+        let words = ["07".repeat(32), format!("{:064x}", 64), format!("{:064x}", 5), format!("{:0<64}", "0102030405")];
+        assert_eq!(hex::encode(data), format!("1626ba7e{}", words.concat()));
+        assert_eq!(selector("isValidSignature(bytes32,bytes)"), WALLET_ASSENT);
+    }
+
+    #[test]
+    fn a_wallet_assents_with_one_word_alone() {
+        let word = |end: &str| Ok(json!(format!("0x1626ba7e{end}")));
+        let zeros = "0".repeat(56);
+        let cases: [(Result<Value, ChainError>, bool); 8] = [
+            (word(&zeros), true),
+            (word(""), false),
+            (word(&format!("{}1", "0".repeat(55))), false),
+            (word(&"0".repeat(120)), false),
+            (Ok(json!(format!("0xffffffff{zeros}"))), false),
+            (Ok(json!("0x")), false),
+            (Ok(json!(true)), false),
+            (Err(ChainError::Node { code: 3, message: "execution reverted".to_owned() }), false),
+        ];
+        for (answer, expected) in cases {
+            assert_eq!(is_assent(answer.clone()), Ok(expected), "{answer:?}");
+        }
+        let nobody = ChainError::Unreachable("nothing".to_owned());
+        assert_eq!(is_assent(Err(nobody.clone())), Err(nobody), "whether it signed is not known");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use super::orders::{OrderState, Trust};
 use super::*;
+use crate::code::Release;
+use crate::code::claim::{Approval, Claim};
 
 /// A server that answers each connection's one request with the next of these responses, and tells what it was asked.
 fn server(responses: Vec<String>) -> (String, std::sync::mpsc::Receiver<String>) {
@@ -94,6 +97,42 @@ async fn a_batch_is_sorted_by_id_and_holes_are_errors() {
     assert_eq!((&results[0], &results[1]), (&Ok(json!("0x1")), &Ok(json!("0x2"))));
     assert!(matches!(results[2], Err(ChainError::Malformed { .. })));
     assert!(requests.recv().unwrap().contains("authorization: Basic ZG9jay0xOnBhc3M6d29yZA=="));
+}
+
+/// The answers to chain id, ownership, release, registry and, where there is one, the wallet.
+fn answers_of_an_order(wallet: Option<&str>) -> String {
+    let (yes, none) = (format!("0x{:064x}", 1), format!("0x{}", "0".repeat(64 * 9)));
+    let results = [Some("0x539"), Some(&yes), Some(&none), Some(&yes), wallet].into_iter().flatten();
+    let answers = results.enumerate().map(|(id, result)| json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    http("200 OK", &answers.collect::<Value>().to_string())
+}
+
+#[tokio::test]
+async fn a_wallet_is_asked_whether_it_signed_and_nobody_else_is() {
+    let release = Release {
+        chain_id: 1337,
+        contract: Address::repeat_byte(1),
+        buyer: Address::repeat_byte(2),
+        device: "dock-1".to_owned(),
+        nonce: [3; 16],
+        not_after: 4,
+    };
+    let trust = Trust { chain_id: 1337, registries: vec![Address::repeat_byte(5)], code_hashes: Vec::new() };
+    let assent = format!("0x1626ba7e{}", "0".repeat(56));
+    let dissent = format!("0xffffffff{}", "0".repeat(56));
+    for (approval, wallet, approved) in [
+        (Approval::Operator, None, true),
+        (Approval::Key([1; 65]), None, true),
+        (Approval::Wallet(vec![1]), Some(assent.as_str()), true),
+        (Approval::Wallet(vec![1]), Some(dissent.as_str()), false),
+        (Approval::Wallet(vec![1]), Some("0x"), false),
+    ] {
+        let (url, requests) = server(vec![answers_of_an_order(wallet)]);
+        let claim = Claim { release: release.clone(), approval };
+        let state = ChainClient::new(&endpoint(&url)).unwrap().order(&trust, &claim, Settled::Depth(0)).await.unwrap();
+        assert_eq!(state, OrderState { known: true, verified: true, approved, release: None }, "{claim:?}");
+        assert_eq!(requests.recv().unwrap().contains("0x1626ba7e"), wallet.is_some());
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use alloy_primitives::{address, hex};
 use proptest::prelude::*;
 
+use super::claim::{Approval, Claim};
 use super::*;
 
 fn key(number: u8) -> SecretKey {
@@ -57,6 +58,24 @@ fn the_twin_of_a_signature_is_refused() {
 }
 
 #[test]
+fn a_wallet_s_code_comes_back_with_any_signature_that_fits() {
+    for length in [1, 64, 65, 66, WALLET_SIGNATURE_BYTES_MAX] {
+        let release = Release { device: "d".repeat(64), ..release() };
+        let ticket = WalletTicket::new(release, vec![7; length]).unwrap();
+        let text = ticket.to_string();
+        assert!(text.starts_with("T2:") && text.len() <= TEXT_BYTES_MAX, "{length}: {}", text.len());
+        assert_eq!(text.to_ascii_lowercase().parse(), Ok(Code::Wallet(ticket)));
+    }
+    for actual in [0, WALLET_SIGNATURE_BYTES_MAX + 1] {
+        assert_eq!(WalletTicket::new(release(), vec![7; actual]), Err(CodeError::WalletSignature { actual }));
+    }
+    let unsigned = format!("T2:{}", base45::encode(&join(&release(), &[])));
+    assert_eq!(unsigned.parse::<Code>(), Err(CodeError::WalletSignature { actual: 0 }));
+    let key_form = format!("T1:{}", base45::encode(&join(&release(), &[7; 66])));
+    assert!(matches!(key_form.parse::<Code>(), Err(CodeError::Damaged { .. })), "T1 has 65 bytes");
+}
+
+#[test]
 fn plain_codes_are_read_as_scanners_type_them() {
     let (contract, buyer) = (release().contract, address!("70997970C51812dc3A010C7d01b50e0d17dc79C8"));
     let expected = Ok(Code::Plain { contract, buyer });
@@ -96,7 +115,10 @@ fn what_is_no_code_is_refused_by_name() {
         (format!("{one},{wrong}"), CodeError::Checksum { address: wrong }),
         ("T1:".to_owned(), CodeError::Damaged { problem: "it is too short" }),
         ("T1:#".to_owned(), CodeError::Damaged { problem: "it is not Base45" }),
-        ("0".repeat(401), CodeError::TooLong { actual: 401 }),
+        ("T2:".to_owned(), CodeError::Damaged { problem: "it is too short" }),
+        ("T2:#".to_owned(), CodeError::Damaged { problem: "it is not Base45" }),
+        ("T3:".to_owned(), CodeError::Form),
+        ("0".repeat(1001), CodeError::TooLong { actual: 1001 }),
     ];
     for (text, expected) in cases {
         assert_eq!(text.parse::<Code>(), Err(expected), "{text}");
@@ -106,13 +128,15 @@ fn what_is_no_code_is_refused_by_name() {
 #[test]
 fn a_claim_comes_back_for_its_own_chain_device_and_time_alone() {
     let until = release().not_after;
-    let signed = Claim { signature: Some(release().sign(&key(2)).unwrap().signature()), release: release() };
-    let plain = Claim { release: release(), signature: None };
-    for claim in [&signed, &plain] {
+    let signed = Claim::from(&release().sign(&key(2)).unwrap());
+    let wallets = Claim::from(&WalletTicket::new(release(), vec![1, 2, 3]).unwrap());
+    let plain = Claim { release: release(), approval: Approval::Operator };
+    for claim in [&signed, &wallets, &plain] {
         assert_eq!(Claim::read(&claim.to_string(), 1337, "dock-1", until).as_ref(), Ok(claim));
     }
     for (chain_id, device, until) in [(1, "dock-1", until), (1337, "dock-2", until), (1337, "dock-1", until + 1)] {
         assert!(Claim::read(&signed.to_string(), chain_id, device, until).is_err());
+        assert!(Claim::read(&wallets.to_string(), chain_id, device, until).is_err());
     }
     for text in ["", ",", "T1:,0x00", "0x00,0x00,0x00"] {
         assert!(Claim::read(text, 1337, "dock-1", until).is_err(), "{text}");
@@ -152,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in any::<String>(), digits in "(T1:|0x)?[0-9A-Fa-f:;, /$]{0,120}") {
+    fn any_text_is_read_or_refused(text in any::<String>(), digits in "(T1:|T2:|0x)?[0-9A-Fa-f:;, /$]{0,160}") {
         let _ = text.parse::<Code>();
         if let Ok(code) = digits.parse::<Code>() {
             prop_assert_eq!(code.to_string().parse(), Ok(code));

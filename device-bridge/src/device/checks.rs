@@ -1,6 +1,7 @@
 //! What a device demands of a code before it asks the chain.
 
-use crate::code::{Claim, Code, Release};
+use crate::code::claim::{Approval, Claim};
+use crate::code::{Code, Release};
 
 /// How far the clocks of a buyer's phone, the device and the chain may differ, in seconds.
 pub const CLOCK_SKEW_SECONDS: u64 = 30;
@@ -14,6 +15,9 @@ pub enum Refusal {
     /// A plain code where plain codes do not count.
     #[error("a code without the buyer's signature: this device does not take them")]
     Plain,
+    /// A contract wallet's code where proofs are demanded.
+    #[error("a contract wallet's code: this device demands proofs, and what a wallet says cannot be proven")]
+    Wallet,
     /// It is for another chain.
     #[error("the code is for chain {actual}, this device works on chain {expected}")]
     Chain {
@@ -57,6 +61,9 @@ pub enum Refusal {
     /// The buyer did not buy, or the sale is not settled yet.
     #[error("the chain does not say that this buyer owns the item")]
     NotOwner,
+    /// The buyer's contract wallet did not sign.
+    #[error("the buyer's wallet does not take the signature for its own")]
+    WalletSignature,
     /// The item was collected before.
     #[error("the item was released before")]
     Released,
@@ -83,6 +90,8 @@ pub struct CodePolicy {
     pub device: String,
     /// Whether plain codes count.
     pub static_codes: bool,
+    /// Whether codes of contract wallets count: those who demand proofs take none.
+    pub wallets: bool,
     /// How long a code may still count when it is shown, in seconds; as long as a plain one counts.
     pub lifetime_max: u64,
 }
@@ -92,8 +101,8 @@ pub struct CodePolicy {
 /// # Errors
 /// It is not for this device now.
 pub fn check(code: &Code, policy: &CodePolicy, now: u64, nonce: [u8; 16]) -> Result<Claim, Refusal> {
-    match code {
-        Code::Plain { .. } if !policy.static_codes => Err(Refusal::Plain),
+    let claim = match code {
+        Code::Plain { .. } if !policy.static_codes => return Err(Refusal::Plain),
         Code::Plain { contract, buyer } => {
             let release = Release {
                 chain_id: policy.chain_id,
@@ -103,25 +112,30 @@ pub fn check(code: &Code, policy: &CodePolicy, now: u64, nonce: [u8; 16]) -> Res
                 nonce,
                 not_after: now.saturating_add(policy.lifetime_max),
             };
-            Ok(Claim { release, signature: None })
+            return Ok(Claim { release, approval: Approval::Operator });
         }
-        Code::Safe(ticket) => {
-            let release = ticket.release();
-            if release.chain_id != policy.chain_id {
-                return Err(Refusal::Chain { expected: policy.chain_id, actual: release.chain_id });
-            }
-            if release.device != policy.device {
-                return Err(Refusal::Device { actual: release.device.clone() });
-            }
-            let remaining = release.not_after.checked_sub(now);
-            let seconds = remaining.ok_or(Refusal::Expired { seconds: now.saturating_sub(release.not_after) })?;
-            let most = policy.lifetime_max.saturating_add(CLOCK_SKEW_SECONDS);
-            if seconds > most {
-                return Err(Refusal::TooLong { seconds, most });
-            }
-            Ok(Claim { release: release.clone(), signature: Some(ticket.signature()) })
-        }
+        Code::Wallet(_) if !policy.wallets => return Err(Refusal::Wallet),
+        Code::Wallet(ticket) => Claim::from(ticket),
+        Code::Safe(ticket) => Claim::from(ticket),
+    };
+    check_release(&claim.release, policy, now)?;
+    Ok(claim)
+}
+
+fn check_release(release: &Release, policy: &CodePolicy, now: u64) -> Result<(), Refusal> {
+    if release.chain_id != policy.chain_id {
+        return Err(Refusal::Chain { expected: policy.chain_id, actual: release.chain_id });
     }
+    if release.device != policy.device {
+        return Err(Refusal::Device { actual: release.device.clone() });
+    }
+    let remaining = release.not_after.checked_sub(now);
+    let seconds = remaining.ok_or(Refusal::Expired { seconds: now.saturating_sub(release.not_after) })?;
+    let most = policy.lifetime_max.saturating_add(CLOCK_SKEW_SECONDS);
+    if seconds > most {
+        return Err(Refusal::TooLong { seconds, most });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -130,11 +144,12 @@ mod tests {
     use consensus::crypto::{address_of, secret_key};
 
     use super::*;
+    use crate::code::WalletTicket;
 
     const NOW: u64 = 1_000_000;
 
     fn policy() -> CodePolicy {
-        CodePolicy { chain_id: 7, device: "dock-1".to_owned(), static_codes: false, lifetime_max: 600 }
+        CodePolicy { chain_id: 7, device: "dock-1".to_owned(), static_codes: false, wallets: true, lifetime_max: 600 }
     }
 
     fn signed(change: impl FnOnce(&mut Release)) -> Code {
@@ -177,6 +192,21 @@ mod tests {
         assert_eq!(check(&code, &policy(), NOW, [5; 16]), Err(Refusal::Plain));
         let allowing = CodePolicy { static_codes: true, ..policy() };
         let claim = check(&code, &allowing, NOW, [5; 16]).unwrap();
-        assert_eq!((claim.release.nonce, claim.release.not_after, claim.signature), ([5; 16], NOW + 600, None));
+        let expected = ([5; 16], NOW + 600, Approval::Operator);
+        assert_eq!((claim.release.nonce, claim.release.not_after, claim.approval), expected);
+    }
+
+    #[test]
+    fn a_wallet_s_code_is_checked_like_any_other_and_counts_where_no_proof_is_demanded() {
+        let of = |change: fn(&mut Release)| match signed(change) {
+            Code::Safe(ticket) => Code::Wallet(WalletTicket::new(ticket.release().clone(), vec![1]).unwrap()),
+            other => other,
+        };
+        let claim = check(&of(|_| {}), &policy(), NOW, [0; 16]).unwrap();
+        assert_eq!(claim.approval, Approval::Wallet(vec![1]));
+        let late = check(&of(|release| release.not_after = NOW - 1), &policy(), NOW, [0; 16]);
+        assert_eq!(late, Err(Refusal::Expired { seconds: 1 }));
+        let proving = CodePolicy { wallets: false, ..policy() };
+        assert_eq!(check(&of(|_| {}), &proving, NOW, [0; 16]), Err(Refusal::Wallet));
     }
 }

@@ -18,7 +18,8 @@ use crate::actuator::{Actuator, ActuatorSpec, Order};
 use crate::chain_client::orders::{OrderState, Trust};
 use crate::chain_client::proven::Proving;
 use crate::chain_client::{ChainClient, ChainError, Settled};
-use crate::code::{Claim, Code};
+use crate::code::Code;
+use crate::code::claim::Claim;
 use crate::device_clock::now_ms;
 use crate::device_link::{Link, LinkEvent, LinkSettings, Outbound};
 use crate::device_lock::{LockMessage, LockState, Position, desire, read, report, topic};
@@ -370,7 +371,7 @@ impl Gate {
         let (trust, contract, buyer) = (&self.settings.trust, release.contract, release.buyer);
         match &self.settings.proving {
             Some(proving) => self.chain.proven_order(proving, trust, contract, buyer).await,
-            None => self.chain.order(trust, contract, buyer, self.settings.settled).await,
+            None => self.chain.order(trust, &scan.claim, self.settings.settled).await,
         }
     }
 
@@ -380,6 +381,7 @@ impl Gate {
             Ok(state) if !state.known => Refusal::UnknownContract,
             Ok(state) if !state.verified => Refusal::NotOwner,
             Ok(state) if state.release.is_some() => Refusal::Released,
+            Ok(state) if !state.approved => Refusal::WalletSignature,
             Ok(_) => {
                 scan.verified = scan.begun.elapsed();
                 match self.ask(&scan) {

@@ -1,4 +1,7 @@
 //! The journal's file: whole lines, appended under a lock and brought to the disk, read by whoever follows.
+//!
+//! A file that has grown long is written anew beside the old one and put in its place; who follows sees that it is another file, and reads it
+//! from its beginning.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -11,6 +14,8 @@ use super::RegistryError;
 const FILE: &str = "registry.jsonl";
 /// The longest line, in bytes: a thing with its policy and certificates is far below.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Lines that the journal may have beyond four for each thing before it is written anew.
+const SPARE_LINES_MAX: usize = 256;
 
 /// A journal and how far it was read.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ struct Reader {
     file: File,
     /// The end of the last whole line that was read.
     read_to: u64,
+    /// The lines up to there.
+    lines: usize,
 }
 
 /// The right to append; given back when dropped.
@@ -43,17 +50,20 @@ impl Journal {
             File::options().append(true).create(true).open(&path).map_err(io)?.sync_all().map_err(io)?;
         }
         let file = File::open(&path).map_err(io)?;
-        Ok(Self { reader: Mutex::new(Reader { file, read_to: 0 }), path })
+        Ok(Self { reader: Mutex::new(Reader { file, read_to: 0, lines: 0 }), path })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the whole lines after the last one that was read.
+    /// Returns the whole lines after the last one that was read; all of them where the journal was written anew.
     pub(super) fn read_new(&self) -> Result<Vec<String>, RegistryError> {
         let io = |error| RegistryError::io(&self.path, error);
         let mut reader = self.reader.lock();
+        if !is_at(&reader.file, &self.path).map_err(io)? {
+            *reader = Reader { file: File::open(&self.path).map_err(io)?, read_to: 0, lines: 0 };
+        }
         if reader.file.metadata().map_err(io)?.len() <= reader.read_to {
             return Ok(Vec::new());
         }
@@ -66,14 +76,27 @@ impl Journal {
         reader.read_to += whole as u64;
         let text = std::str::from_utf8(&bytes[..whole])
             .map_err(|error| RegistryError::Damaged { path: self.path.clone(), cause: error.to_string() })?;
-        Ok(text.lines().map(str::to_owned).collect())
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        reader.lines += lines.len();
+        Ok(lines)
+    }
+
+    /// Tells whether most of what was read is history that a journal of so many things can do without.
+    pub(super) fn is_long(&self, things: usize) -> bool {
+        self.reader.lock().lines > things.saturating_mul(4).saturating_add(SPARE_LINES_MAX)
     }
 
     /// Waits for the lock, and cuts off a torn last line.
     pub(super) fn lock(&self) -> Result<Writer<'_>, RegistryError> {
         let io = |error| RegistryError::io(&self.path, error);
-        let mut file = File::options().read(true).append(true).open(&self.path).map_err(io)?;
-        file.lock().map_err(io)?;
+        let mut file = loop {
+            let file = File::options().read(true).append(true).open(&self.path).map_err(io)?;
+            file.lock().map_err(io)?;
+            // Whoever had the lock may have put another file in its place.
+            if is_at(&file, &self.path).map_err(io)? {
+                break file;
+            }
+        };
         let length = file.metadata().map_err(io)?.len();
         let tail_from = length.saturating_sub(LINE_BYTES_MAX as u64 + 1);
         file.seek(SeekFrom::Start(tail_from)).map_err(io)?;
@@ -97,6 +120,27 @@ impl Writer<'_> {
         let written = writeln!(self.file, "{line}").and_then(|()| self.file.sync_all());
         written.map_err(|error| RegistryError::io(self.path, error))
     }
+
+    /// Puts a journal of these lines in the old one's place; a crash leaves the one or the other. The lock is on the old one, and ends here.
+    #[cfg(unix)]
+    pub(super) fn write_anew(self, lines: impl Iterator<Item = String>) -> Result<(), RegistryError> {
+        let text: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
+        write_file(self.path, text.as_bytes(), Private::No)
+    }
+}
+
+/// Tells whether an open file is still the one at this path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (open, there) = (file.metadata()?, fs::metadata(path)?);
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+}
+
+/// Elsewhere a file that is open keeps its place, so the journal is never written anew.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> std::io::Result<bool> {
+    Ok(true)
 }
 
 /// Makes a folder that its owner alone can read: keys lie in it.

@@ -2,7 +2,8 @@
 //!
 //! It is a journal, a file with one JSON line for each change, brought to the disk before a command ends. Whoever holds the
 //! registry open follows the file, so that a revocation by the command line reaches a broker in another process: it looks at the file
-//! every [`WATCH_EVERY`]. Writers exclude each other by a lock on the file. The last line of a thing is what holds.
+//! every [`WATCH_EVERY`]. Writers exclude each other by a lock on the file. The last line of a thing is what holds; a file that has
+//! grown long by lines that hold no more is written anew.
 
 mod authority;
 mod journal;
@@ -330,6 +331,11 @@ impl Registry {
     pub fn rotate(&self, name: &str, certificate: Certificate, retire_at: u64) -> Result<(), RegistryError> {
         self.change(name, |known| {
             let mut thing = known.ok_or_else(|| RegistryError::Unknown(name.to_owned()))?;
+            let now = certificate.issued_at;
+            // What expired or was replaced is refused as well when it is not known.
+            thing.certificates.retain(|old| {
+                old.expires_at > now && (old.state == CertificateState::Revoked || old.refusal(now).is_none())
+            });
             for old in thing.certificates.iter_mut().filter(|old| old.state == CertificateState::Active) {
                 old.retires_at = Some(old.retires_at.map_or(retire_at, |earlier| earlier.min(retire_at)));
             }
@@ -400,12 +406,22 @@ impl Registry {
         self.refresh()?;
         let known = self.view.read().things.get(name).map(|thing| Thing::clone(thing));
         let thing = make(known)?;
-        let line = serde_json::to_string(&thing).expect("a thing is always written as JSON");
+        let line = line_of(&thing);
         writer.append(&line)?;
-        drop(writer);
         self.refresh()?;
+        #[cfg(unix)]
+        if let things = self.things()
+            && self.journal.is_long(things.len())
+        {
+            writer.write_anew(things.iter().map(|thing| line_of(thing)))?;
+            self.refresh()?;
+        }
         Ok(())
     }
+}
+
+fn line_of(thing: &Thing) -> String {
+    serde_json::to_string(thing).expect("a thing is always written as JSON")
 }
 
 impl fmt::Debug for Registry {

@@ -59,10 +59,54 @@ fn a_rotation_lets_the_old_certificate_live_for_its_grace_time() {
     assert_eq!(registry.accept(&id_of(&new), NOW).unwrap_err(), "revoked");
     assert!(registry.accept(&id_of(&old), NOW).is_ok());
     for _ in 0..CERTIFICATES_PER_THING_MAX - 1 {
-        registry.rotate("a", authority.issue("a", 10, NOW).unwrap().certificate, NOW).unwrap();
+        registry.rotate("a", authority.issue("a", 10, NOW).unwrap().certificate, NOW + 60).unwrap();
     }
     let more = authority.issue("a", 10, NOW).unwrap().certificate;
-    assert!(matches!(registry.rotate("a", more, NOW), Err(RegistryError::TooMany(_))));
+    assert!(matches!(registry.rotate("a", more, NOW + 60), Err(RegistryError::TooMany(_))));
+    // Those that were replaced make room once their grace time is over; the newest and the revoked one stay known.
+    let later = authority.issue("a", 10, NOW + 60).unwrap().certificate;
+    registry.rotate("a", later.clone(), NOW + 120).unwrap();
+    let known: Vec<_> = registry.thing("a").unwrap().certificates.iter().map(|known| known.id.clone()).collect();
+    assert_eq!((known.len(), &known[0], &known[2]), (3, &new.certificate.id, &later.id));
+    let last = authority.issue("a", 10, NOW + 10 * 24 * 3600 + 61).unwrap().certificate;
+    registry.rotate("a", last.clone(), NOW).unwrap();
+    assert_eq!(registry.thing("a").unwrap().certificates, [last]);
+    assert_eq!(registry.accept(&id_of(&old), NOW).unwrap_err(), "not registered");
+}
+
+#[test]
+fn a_long_journal_is_written_anew_and_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (registry, authority) = open(&folder);
+    let certificate = authority.issue("x", 10, NOW).unwrap().certificate;
+    let follower = Registry::open(folder.path()).unwrap();
+    for name in ["a", "b"] {
+        registry.add(thing(name, certificate.clone())).unwrap();
+    }
+    let path = folder.path().join("registry.jsonl");
+    let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let other = Registry::open(folder.path()).unwrap();
+            (0..400).for_each(|_| drop(other.revoke("b", None, NOW).unwrap()));
+        });
+        for at in 0..400 {
+            registry.revoke("a", None, NOW + at).unwrap();
+            most = most.max(lines());
+            follower.refresh().unwrap();
+        }
+        writer.join().unwrap();
+    });
+    assert!((200..300).contains(&most) && lines() < 300, "at most {most} lines, now {}", lines());
+    // A change after the journal was written anew reaches who follows it.
+    registry.add(thing("c", certificate)).unwrap();
+    follower.refresh().unwrap();
+    let newest = Registry::open(folder.path()).unwrap();
+    assert_eq!(follower.things(), newest.things());
+    assert_eq!(newest.things().len(), 3);
+    let revoked = |name: &str| newest.thing(name).unwrap().certificates[0].revoked_at;
+    assert_eq!((revoked("a"), revoked("b")), (Some(NOW), Some(NOW)));
 }
 
 #[test]

@@ -255,6 +255,9 @@ pub struct CodeMakeArgs {
     /// The buyer's signature, 65 bytes, made by another wallet
     #[arg(long, value_name = "BYTES", requires = "nonce", requires = "not_after")]
     pub signature: Option<alloy_primitives::Bytes>,
+    /// The signature of a contract wallet that is the buyer (EIP-1271), made by its owners; only the chain can say whether it counts
+    #[arg(long = "wallet-signature", value_name = "BYTES", requires = "nonce", requires = "not_after", conflicts_with_all = ["signature", "account", "plain"])]
+    pub wallet_signature: Option<alloy_primitives::Bytes>,
     /// The nonce, 16 bytes [default: random]
     #[arg(long, value_name = "BYTES")]
     pub nonce: Option<alloy_primitives::FixedBytes<16>>,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use alloy_primitives::{Address, Signature, hex};
 use device_bridge::code::picture::{self, Picture};
-use device_bridge::code::{Code, Release, SAFE_PREFIX, TEXT_BYTES_MAX, Ticket};
+use device_bridge::code::{Code, Release, SAFE_PREFIX, TEXT_BYTES_MAX, Ticket, WALLET_PREFIX, WalletTicket};
 use serde_json::json;
 
 use super::say;
@@ -43,6 +43,11 @@ fn make(args: &CodeMakeArgs, accounts: &AccountsConfig, out: &mut dyn Write) -> 
     let release = release(args, buyer)?;
     if args.typed_data {
         return say(out, typed_data(&release));
+    }
+    if let Some(signature) = &args.wallet_signature {
+        let ticket = WalletTicket::new(release, signature.to_vec());
+        let ticket = ticket.map_err(|error| Fatal::key(error, "give --wallet-signature as the wallet takes it"))?;
+        return show(args, &ticket.to_string(), out);
     }
     let ticket = Ticket::new(release.clone(), signature(args, accounts, &keystore, &release)?);
     let ticket = ticket.map_err(|error| Fatal::key(error, "sign with the buyer's account, and these very values"))?;
@@ -146,14 +151,15 @@ fn read(source: &str, out: &mut dyn Write) -> Result<(), Fatal> {
                 ("buyer", buyer.to_string()),
             ]
         }
-        Code::Safe(ticket) => described(ticket.release()),
+        Code::Safe(ticket) => described("safe, signed by the buyer", ticket.release()),
+        Code::Wallet(ticket) => described("safe, if the buyer's wallet says so on the chain", ticket.release()),
     };
     lines.into_iter().try_for_each(|(name, value)| say(out, format!("{name:10} {value}")))
 }
 
-fn described(release: &Release) -> Vec<(&'static str, String)> {
+fn described(form: &str, release: &Release) -> Vec<(&'static str, String)> {
     vec![
-        ("form", "safe, signed by the buyer".to_owned()),
+        ("form", form.to_owned()),
         ("chain id", release.chain_id.to_string()),
         ("contract", release.contract.to_string()),
         ("buyer", release.buyer.to_string()),
@@ -167,7 +173,10 @@ fn described(release: &Release) -> Vec<(&'static str, String)> {
 /// Tells whether an argument is a code rather than a file's name.
 fn is_text(argument: &str) -> bool {
     let begins = |prefix: &str| argument.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
-    begins(SAFE_PREFIX) || begins("0x") || argument.len() >= 80 && argument.bytes().all(|byte| byte.is_ascii_hexdigit())
+    begins(SAFE_PREFIX)
+        || begins(WALLET_PREFIX)
+        || begins("0x")
+        || argument.len() >= 80 && argument.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn from_standard_input() -> Result<String, Fatal> {

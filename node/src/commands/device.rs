@@ -47,6 +47,7 @@ pub fn run(args: &DeviceRunArgs, out: &mut dyn Write) -> Result<(), Fatal> {
             chain_id: args.ask.chain_id,
             device: args.name.clone(),
             static_codes: args.ask.static_codes,
+            wallets: args.verify_proof.is_none(),
             lifetime_max: span(args.code_lifetime, CODE_LIFETIME).as_secs(),
         },
         trust: trust(&args.ask)?,

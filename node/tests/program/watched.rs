@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -48,8 +48,16 @@ fn metrics_say_what_the_node_does() {
         let hash = node.send(json!({"from": ADDRESS, "to": RECEIVER, "value": "0x1"}));
         node.wait_receipt(&hash, SOON);
     }
-    let scrape = get(address, "/metrics");
-    assert_eq!(scrape.status, 200);
+    // Facts are counted beside the import: a receipt may be told a moment before.
+    let deadline = Instant::now() + SOON;
+    let scrape = loop {
+        let scrape = get(address, "/metrics");
+        assert_eq!(scrape.status, 200);
+        if value(&scrape.body, "drawbridge_mined_gas_total") >= 63_000.0 || Instant::now() > deadline {
+            break scrape;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
     let text = &scrape.body;
     for (name, expected) in [
         ("ethereum_blockchain_height", 3.0),

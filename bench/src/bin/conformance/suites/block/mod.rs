@@ -40,7 +40,7 @@ const fn everywhere(part: &'static str, reason: &'static str) -> Skip {
     Skip { fork: None, part, reason }
 }
 
-const SKIPS: [Skip; 7] = [
+const SKIPS: [Skip; 6] = [
     Skip {
         fork: Some("Constantinople"),
         part: "",
@@ -51,7 +51,6 @@ const SKIPS: [Skip; 7] = [
     everywhere("create2collisionStorage", COLLISION),
     everywhere("InitCollision_", COLLISION),
     everywhere("InitCollisionParis", COLLISION),
-    everywhere("CALLBlake2f_MaxRounds", "2^32 rounds take minutes"),
 ];
 
 fn jobs(context: &Context) -> Result<Vec<Job>, Failure> {

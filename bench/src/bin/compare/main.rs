@@ -1,5 +1,5 @@
 //! `compare`: the same loads on this node and on Anvil, one after the other, each on a fresh chain; with first latency, resident
-//! memory and disk.
+//! memory and disk. With `--reads`, reads of this node and of another one instead.
 
 #![allow(clippy::print_stdout, reason = "printing the figures is what this program is for")]
 
@@ -13,6 +13,8 @@ use bench::load::{Kind, Latency, Outcome, Plan, one_by_one, run};
 use bench::process::{NodeProcess, folder_bytes, free_port, path_text};
 use bench::summary::{as_f64, table};
 use clap::Parser;
+
+mod reads;
 
 /// How long a node may take to answer after its start.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
@@ -51,6 +53,21 @@ struct Flags {
     /// Give Anvil a block time in seconds, instead of a block as soon as there is a transaction
     #[arg(long)]
     anvil_block_time: Option<u64>,
+    /// Measure reads instead: requests per second and the time of an answer, over 1 and 32 connections
+    #[arg(long)]
+    reads: bool,
+    /// With --reads: the URL of the other node, whose accounts of the test mnemonic have ether
+    #[arg(long, value_name = "URL", requires = "reads")]
+    other: Option<String>,
+    /// With --reads: how long each is sent, in seconds
+    #[arg(long, default_value_t = 3.0)]
+    read_seconds: f64,
+    /// With --reads: how many blocks of transfers there are to read
+    #[arg(long, default_value_t = 10)]
+    read_blocks: usize,
+    /// With --reads: how many transfers are in each block
+    #[arg(long, default_value_t = 100)]
+    read_transfers: usize,
 }
 
 /// What was seen of one node.
@@ -65,6 +82,9 @@ struct Seen {
 fn main() -> Result<(), Failure> {
     let flags = Flags::parse();
     let folder = tempfile::tempdir()?;
+    if flags.reads {
+        return reads::run(&flags, folder.path());
+    }
     let own =
         measure(&flags, |log| NodeProcess::drawbridge(&flags.node, &log.with_extension("data"), log), folder.path())?;
     let other = match &flags.anvil {
@@ -80,7 +100,10 @@ fn main() -> Result<(), Failure> {
 
 fn start_anvil(program: &Path, block_time: Option<u64>, log: &Path) -> Result<NodeProcess, Failure> {
     let port = free_port()?;
-    let mut arguments = vec!["--silent".to_owned(), "--port".to_owned(), port.to_string()];
+    // Old states go with the folder; where Anvil keeps them otherwise, gigabytes stay behind.
+    let states = log.with_extension("states");
+    let mut arguments: Vec<String> =
+        ["--silent", "--cache-path", path_text(&states)?, "--port", &port.to_string()].map(str::to_owned).into();
     if let Some(seconds) = block_time {
         arguments.extend(["--block-time".to_owned(), seconds.to_string()]);
     }
