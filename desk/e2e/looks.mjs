@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { desktop, open, phone } from "./parts.mjs";
+import { desktop, open, phone, until } from "./parts.mjs";
 
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
@@ -71,8 +71,8 @@ export const stories = {
       await page.getByRole("link", { name: "Blocks", exact: true }).focus();
       await page.keyboard.press("Enter");
       await page.getByRole("heading", { name: "Blocks" }).waitFor();
-      assert.equal(await page.evaluate(() => document.activeElement.tagName), "MAIN", "a new page has the focus");
-      assert.equal(await page.title(), "Blocks · Drawbridge");
+      await until("a new page has the focus", async () => (await page.evaluate(() => document.activeElement.tagName)) === "MAIN");
+      await until("a new page's title", async () => (await page.title()) === "Blocks · Drawbridge");
       await page.goBack();
       await page.getByRole("heading", { name: "Overview" }).waitFor();
       // Whatever has the focus shows it.
