@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::api::{Answer, Api, reply};
+use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::send;
 use crate::methods::{Answering, Handler, METHODS, Method};
@@ -38,7 +39,9 @@ pub(crate) struct Dispatcher {
 impl Dispatcher {
     /// Makes a dispatcher of all methods.
     pub(crate) fn new(api: Arc<Api>) -> Self {
-        let methods = METHODS.iter().map(|method| (method.name, method)).collect();
+        let offered =
+            METHODS.iter().filter(|method| api.dev.is_some() || !dev::NAMESPACES.contains(&method.namespace()));
+        let methods = offered.map(|method| (method.name, method)).collect();
         let slow = Arc::new(Semaphore::new(api.limits.concurrent_calls));
         Self { methods, api, slow }
     }
@@ -67,6 +70,15 @@ impl Dispatcher {
                 answer.await
             }
             Handler::Subscription => Err(RpcError::notifications_not_supported()),
+        }
+    }
+
+    /// Waits, on a development chain, until the last transaction that a batch sent is mined.
+    async fn settle(&self, last_sent: Option<usize>, answers: &[(Id<'static>, Answer)]) {
+        if let Some((_, Ok(sent))) = last_sent.and_then(|index| answers.get(index))
+            && self.api.dev.is_some()
+        {
+            dev::settle(&self.api, sent).await;
         }
     }
 
@@ -141,6 +153,12 @@ impl<S: Subscribing> Door<S> {
             return self.subscribing.subscribe(request).await;
         }
         let answer = self.dispatcher.answer(method, request.params.as_deref(), &self.session).await;
+        if self.dispatcher.api.dev.is_some()
+            && dev::SENDING.contains(&method.name)
+            && let Ok(sent) = &answer
+        {
+            dev::settle(&self.dispatcher.api, sent).await;
+        }
         respond(request.id, answer, self.dispatcher.api.limits.batch_response_bytes)
     }
 
@@ -209,12 +227,18 @@ impl<S: Subscribing> Door<S> {
         }
         let (dispatcher, session) = (&self.dispatcher, self.session.clone());
         let room = replies.room;
+        let last_sent = run.calls.iter().rposition(|call| dev::SENDING.contains(&call.method.name));
         if run.calls.len() <= QUICK_BATCH && run.calls.iter().all(|call| call.quick) {
-            return replies.extend(run.answer(&dispatcher.api, &session, room));
+            let answers = run.answer(&dispatcher.api, &session, room);
+            dispatcher.settle(last_sent, &answers).await;
+            return replies.extend(answers);
         }
         let ids: Vec<_> = run.calls.iter().map(|call| call.id.clone()).collect();
         match dispatcher.off_thread(move |api| run.answer(api, &session, room)).await {
-            Ok(answers) => replies.extend(answers),
+            Ok(answers) => {
+                dispatcher.settle(last_sent, &answers).await;
+                replies.extend(answers);
+            }
             Err(error) => replies.extend(ids.into_iter().map(|id| (id, Err(error.clone()))).collect()),
         }
     }

@@ -13,6 +13,7 @@ mod cursor;
 mod dashboard;
 mod debug;
 mod desk;
+mod dev;
 mod device;
 mod devices;
 mod discover;
@@ -49,6 +50,7 @@ mod trace;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use dev::{DevChain, DevMiner, DevPace, DevTerms, NextBlock};
 pub use devices::{
     CertificateView, DeviceError, DeviceEvent, DeviceView, Devices, NoDevices, ShadowAsk, ShadowPlace, ShadowView,
 };

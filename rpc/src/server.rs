@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::api::Api;
 use crate::config::{HttpConfig, RpcConfig, WsConfig};
 use crate::desk::Desk;
+use crate::dev;
 use crate::dispatch::Dispatcher;
 use crate::filters::IdSource;
 use crate::http::{HttpSide, Listener, WsSide};
@@ -94,6 +95,7 @@ pub async fn serve(config: RpcConfig, services: Services) -> Result<RpcHandle, S
     let config = open_to_browsers_on_dev(config);
     check_namespaces(&config)?;
     let api = Arc::new(Api::new(&config, services, tokio::runtime::Handle::current()));
+    dev::follow_console(&api);
     let setup = Setup {
         dispatcher: Arc::new(Dispatcher::new(Arc::clone(&api))),
         methods: subscriptions::methods(Arc::clone(&api)),
@@ -199,8 +201,10 @@ impl Setup {
     fn start(self, config: &RpcConfig, bound: Bound, stop: StopHandle) {
         let limits = &config.limits;
         let serves_desk = config.http.as_ref().is_some_and(|http| http.desk);
+        let is_dev = self.dispatcher.services().dev.is_some();
+        let is_there = |name: &&str| is_dev || !dev::NAMESPACES.contains(&name.trim().to_ascii_lowercase().as_str());
         let ws_side = config.ws.as_ref().map(|ws| {
-            let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str));
+            let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str).filter(is_there));
             let vhosts = config.http.as_ref().map_or_else(|| HttpConfig::default().vhosts, |http| http.vhosts.clone());
             let (dispatcher, methods) = (Arc::clone(&self.dispatcher), self.methods.clone());
             let side =
@@ -208,7 +212,7 @@ impl Setup {
             Arc::new(side.for_own_pages(serves_desk))
         });
         let http_side = config.http.as_ref().map(|http| {
-            let session = Session::new(Transport::Http, http.api.iter().map(String::as_str));
+            let session = Session::new(Transport::Http, http.api.iter().map(String::as_str).filter(is_there));
             let desk = http.desk.then(Desk::embedded);
             let (cors, vhosts) = (http.cors.clone(), http.vhosts.clone());
             HttpSide::new(Arc::clone(&self.dispatcher), session, cors, vhosts, limits, desk)
@@ -224,7 +228,7 @@ impl Setup {
             tokio::spawn(listener.accept(socket, stop.clone()));
         }
         if let (Some(socket), Some(path)) = (bound.ipc, &config.ipc) {
-            let session = Session::new(Transport::Ipc, methods::namespaces());
+            let session = Session::new(Transport::Ipc, methods::namespaces().into_iter().filter(is_there));
             let server = ipc::IpcServer::new(self.dispatcher, self.methods, session, limits, self.ids);
             tokio::spawn(server.accept(socket, path.clone(), stop));
         }
