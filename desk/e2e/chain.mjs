@@ -189,7 +189,7 @@ export const stories = {
       numbers.forEach((number, index) => index > 0 && assert.equal(number, numbers[index - 1] - 1, "no gap in the list"));
       await to("");
       await page.locator(".uplot canvas").first().waitFor();
-      await world.bridgePart.line((text) => text.includes("connected to the broker"), "connection of the bridge");
+      await world.bridgePart.line((text) => text.includes("connected to the broker"), "connection of the bridge", { ms: 60_000 });
     },
   },
 };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { desktop, open, phone } from "./parts.mjs";
+import { desktop, open, phone, until } from "./parts.mjs";
 
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
@@ -35,30 +35,30 @@ async function serious(page) {
     .map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => `${html.slice(0, 160)} – ${failureSummary?.split("\n")[1]?.trim()}`).join(" | ")}`);
 }
 
+async function judge({ world, told, browser, shots }, viewport, colorScheme) {
+  const found = [];
+  // The policy forbids axe's script, as it should; here alone it is passed by.
+  const { page, faults, to, close } = await open(browser, world.desk, { viewport, colorScheme, bypassCSP: true });
+  await page.goto(world.desk);
+  await page.evaluate((registry) => localStorage.setItem("drawbridge.registry", JSON.stringify(registry)), told.registry);
+  await page.reload();
+  await page.addScriptTag({ path: axe });
+  for (const [name, path, complete] of pagesOf(told)) {
+    await to(path);
+    await page.locator(`main ${complete}`).first().waitFor();
+    found.push(...(await serious(page)).map((fault) => `${name}: ${fault}`));
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (wide > 0) found.push(`${name}: the page is ${wide} px wider than the window`);
+    if (viewport === phone && ["overview", "order", "sell", "time-line"].includes(name)) await page.screenshot({ path: join(shots, `${name}-phone.png`), fullPage: name !== "overview" });
+  }
+  assert.deepEqual(faults, []);
+  assert.deepEqual(found, []);
+  await close();
+}
+
 export const stories = {
-  "axe finds no serious fault on any page, light and dark, phone and desktop": {
-    async story({ world, told, browser, shots }) {
-      const found = [];
-      for (const [viewport, colorScheme, suffix] of [[desktop, "light", "desktop-light"], [phone, "dark", "phone-dark"]]) {
-        const { page, faults, to, close } = await open(browser, world.desk, { viewport, colorScheme, bypassCSP: true });
-        await page.goto(world.desk);
-        await page.evaluate((registry) => localStorage.setItem("drawbridge.registry", JSON.stringify(registry)), told.registry);
-        await page.reload();
-        await page.addScriptTag({ path: axe });
-        for (const [name, path, complete] of pagesOf(told)) {
-          await to(path);
-          await page.locator(`main ${complete}`).first().waitFor();
-          found.push(...(await serious(page)).map((fault) => `${name}, ${suffix}: ${fault}`));
-          const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-          if (wide > 0) found.push(`${name}, ${suffix}: the page is ${wide} px wider than the window`);
-          if (viewport === phone && ["overview", "order", "sell", "time-line"].includes(name)) await page.screenshot({ path: join(shots, `${name}-phone.png`), fullPage: name !== "overview" });
-        }
-        assert.deepEqual(faults, []);
-        await close();
-      }
-      assert.deepEqual(found, []);
-    },
-  },
+  "axe finds no serious fault on any page, light, at a desk": { story: (stage) => judge(stage, desktop, "light") },
+  "axe finds no serious fault on any page, dark, on a phone": { story: (stage) => judge(stage, phone, "dark") },
 
   "every page is reached and left by the keyboard": {
     async story({ window }) {
@@ -71,8 +71,8 @@ export const stories = {
       await page.getByRole("link", { name: "Blocks", exact: true }).focus();
       await page.keyboard.press("Enter");
       await page.getByRole("heading", { name: "Blocks" }).waitFor();
-      assert.equal(await page.evaluate(() => document.activeElement.tagName), "MAIN", "a new page has the focus");
-      assert.equal(await page.title(), "Blocks · Drawbridge");
+      await until("a new page has the focus", async () => (await page.evaluate(() => document.activeElement.tagName)) === "MAIN");
+      await until("a new page's title", async () => (await page.title()) === "Blocks · Drawbridge");
       await page.goBack();
       await page.getByRole("heading", { name: "Overview" }).waitFor();
       // Whatever has the focus shows it.
@@ -109,7 +109,7 @@ export const stories = {
       const policy = response.headers.get("content-security-policy") ?? "";
       assert.match(policy, /default-src 'none'/);
       assert.match(policy, /script-src 'self'/);
-      assert.doesNotMatch(policy, /unsafe-inline|unsafe-eval'|https?:|\*/);
+      assert.doesNotMatch(policy, /'unsafe-inline'|'unsafe-eval'|https?:|\*/);
       const { page, to, expect } = await window();
       expect(/Content Security Policy|violates/);
       await to("");

@@ -99,7 +99,7 @@ export const stories = {
       await useRegistry(gate.page, told.registry);
       await gate.to("collect");
       await gate.page.getByRole("button", { name: "Scan with the camera" }).click();
-      await gate.page.getByText(/The lock of dock-1 is open/).waitFor();
+      await gate.page.getByText(/The lock of dock-1 (is open|opened)/).waitFor();
       await until("the lock's own note", () => world.opened("dock-1").includes(job));
       await gate.page.locator(".steps li:not(.done)").waitFor({ state: "detached" });
       const steps = await gate.page.locator(".steps strong").allInnerTexts();

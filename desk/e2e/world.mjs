@@ -22,7 +22,7 @@ export const artifact = (name) => JSON.parse(readFileSync(new URL(`../../contrac
 
 export class World extends Warehouse {
   async begin_() {
-    this.certificates();
+    this.certificates(["dock-1", "dock-2"]);
     const node = await this.node("150ms");
     this.nodePart = node;
     this.previews = [];
@@ -43,7 +43,7 @@ export class World extends Warehouse {
       ...["--name", name, ...this.broker(name), "--chain-id", "1337", "--registry", registry, "--rpc.url", this.url, "--settled", settled],
       ...["--actuator", `simulated:${this.lock(name)}`, "--open-time", "1s", "--journal", join(this.folder, `${name}.journal`), "--desk"],
     ]);
-    await part.line((text) => text.includes("connected to the broker"), "connection");
+    await part.line((text) => text.includes("connected to the broker"), "connection", { ms: 60_000 });
     return part;
   }
 

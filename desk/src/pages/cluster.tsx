@@ -133,6 +133,9 @@ export default function Cluster() {
 const clockMsMax = 2_000;
 const lagMax = 2;
 
+// `Drawbridge/node2/v0.1.0/linux-x86_64/rustc1.95.0` is node2 with its version; other clients' names stay whole.
+const nameOf = (name: string): string => /^Drawbridge\/((?:[^/]+\/)?v[^/]+)/.exec(name)?.[1]?.replace("/", " ") ?? name;
+
 function Peers({ all }: { all: Peer[] }) {
   const ours = all.filter(({ refused }) => refused === undefined);
   const refused = all.filter((peer) => peer.refused !== undefined);
@@ -146,7 +149,7 @@ function Peers({ all }: { all: Peer[] }) {
         keyOf={({ id }) => id}
         empty="No peers. A node alone mines its own chain; add others by their addresses (docs/network.md)."
         columns={[
-          { name: "Node", cell: ({ id, name }) => <><code title={id}>…{id.slice(-8)}</code> <span class="muted">{name}</span></> },
+          { name: "Node", cell: ({ id, name }) => <><code title={id}>…{id.slice(-8)}</code> <span class="muted" title={name}>{nameOf(name)}</span></> },
           { name: "Latency", cell: ({ drawbridge }) => <span class="number">{drawbridge?.latencyMs == null ? "–" : `${count(drawbridge.latencyMs)} ms`}</span>, right: true },
           {
             name: "Height",
@@ -179,14 +182,14 @@ function Peers({ all }: { all: Peer[] }) {
       {bar}
       {refused.length > 0 && (
         <>
-          <Notice kind="warn">{count(refused.length)} nodes were refused of late. The reason says what to set right.</Notice>
+          <Notice kind="warn">{refused.length === 1 ? "One node was" : `${count(refused.length)} nodes were`} refused of late. The reason says what to set right.</Notice>
           <Table
             caption="Refused nodes"
             rows={refused.slice(0, 50)}
             keyOf={({ id, enode }) => id + enode}
             empty=""
             columns={[
-              { name: "Node", cell: ({ id, network }) => <><code title={id}>…{id.slice(-8)}</code> <span class="muted">{network.remoteAddress}</span></> },
+              { name: "Node", cell: ({ id, network }) => <>{id && <code title={id}>…{id.slice(-8)}</code>} <span class="muted">{network.remoteAddress}</span></> },
               { name: "Why", cell: (peer) => <span class="why">{peer.refused}</span> },
             ]}
           />

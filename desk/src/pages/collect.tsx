@@ -248,7 +248,9 @@ function Verified({ code, scanned, gate, block }: { code: Code; scanned: Scanned
     if (fine && code.form === "safe" && !scanned.linked) hand();
   }, [fine]);
 
-  const says = shadow.changes.map((change) => of(change, job)).find((word) => word !== null) ?? null;
+  // What the shadow says of this job counts from when the code was handed over; before that it tells of an earlier collection.
+  const says = handed === null ? null : (shadow.changes.map((change) => of(change, job)).find((word) => word !== null) ?? null);
+  const closed = shadow.changes[0]?.state.reported?.lock === "closed";
   const opened = says === "open" || handed?.state === "opened";
   const refused = handed?.state === "refused" ? handed.reason : says !== null && says !== "open" ? says.rejected : undefined;
   const scan: Scan | undefined = job && device ? { job, device, scannedAt: scanned.at, notAfter: code.form === "safe" ? code.release.notAfter : undefined, refused } : undefined;
@@ -270,7 +272,7 @@ function Verified({ code, scanned, gate, block }: { code: Code; scanned: Scanned
           )}
         </Show>
         {opened ? (
-          <Lock open text={`The lock of ${device} is open${handed?.state === "opened" ? handed.detail : ""}.`} />
+          <Lock open={!closed} text={closed ? `The lock of ${device} opened, and is closed again.` : `The lock of ${device} is open${handed?.state === "opened" ? handed.detail : ""}.`} />
         ) : (
           <Lock open={false} text={checks.data && !fine ? "The lock stays closed." : refused ? "The lock stays closed." : "Closed."} />
         )}

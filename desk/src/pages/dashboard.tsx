@@ -117,7 +117,12 @@ export default function Dashboard() {
   const reorgs = reorganisations.value;
   const mean = last(0);
   return (
-    <Page title="Overview">
+    <Page
+      title="Overview"
+      actions={
+        offered.data && <Choice label="Charts over" value={range} onChange={setRange} options={[["recent", "the newest blocks"], ["1024", "1,024 blocks"], ["4096", "4,096 blocks"]]} />
+      }
+    >
       {data.syncing && (
         <Notice kind="warn">
           The node is catching up: block {count(number(data.syncing.currentBlock))} of {count(number(data.syncing.highestBlock))}. What is shown is not the newest yet.
@@ -141,11 +146,6 @@ export default function Dashboard() {
         <Figure name="Peers" value={data.peers ? <a href={to("cluster")}>{count(number(data.peers))} peers</a> : "–"} note={data.finalized ? `final up to block ${count(number(data.finalized))}` : ""} />
         <Figure name="Reorganisations" value={<a href={to("forks")}>{count(reorgs.length)}</a>} note={reorgs[0] ? <>last {count(reorgs[0].depth)} deep, <Age at={reorgs[0].heard / 1000} /></> : "since this page was opened"} />
       </dl>
-      {offered.data && (
-        <div class="form">
-          <Choice label="Charts over" value={range} onChange={setRange} options={[["recent", "the newest blocks"], ["1024", "1,024 blocks"], ["4096", "4,096 blocks"]]} />
-        </div>
-      )}
       {long.error && <Problem error={long.error} retry={long.reload} />}
       <div class="columns">
         {(long.data ?? series).map((each) => (

@@ -21,7 +21,7 @@ export default function Devices({ query }: { query: URLSearchParams }) {
   const missing = list.error && !list.data;
   const ending = (list.data?.items ?? []).filter((device) => mayCome(device) && daysLeft(current(device)!, now.value) <= daysToWarn);
   return (
-    <Page title="Devices" lead="Each device has a certificate of its own; without an active one the broker lets it not in.">
+    <Page title="Devices" lead="Each device has a certificate of its own; without an active one the broker does not let it in.">
       {missing && /no devices here/.test(list.error?.message ?? "") ? (
         <Notice kind="warn">
           This node runs no broker for devices. Start it with <code>--mqtt</code>, and make devices with <code>drawbridge device add NAME</code> (docs/devices.md).

@@ -1,7 +1,7 @@
 // The small parts that every page is made of.
 
 import type { ComponentChildren, ComponentProps } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { remedyOf } from "../rpc/error";
 import { link, to } from "../lib/router";
 import type { Loaded, Task } from "../lib/load";
@@ -12,7 +12,7 @@ type Children = { children?: ComponentChildren };
 
 export function Page({ title, lead, actions, children }: { title: string; lead?: ComponentChildren; actions?: ComponentChildren } & Children) {
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = `${title} · Drawbridge`;
   }, [title]);
   return (

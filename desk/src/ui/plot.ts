@@ -17,7 +17,7 @@ export function draw(element: HTMLElement, height: number, show: (value: number)
       scales: { x: { time: false }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1] } },
       axes: [
         { ...axis, size: 26, values: (_, marks) => marks.map((mark) => (Number.isInteger(mark) ? mark.toLocaleString("en-US") : "")) },
-        { ...axis, size: 78, values: (_, marks) => marks.map(show) },
+        { ...axis, size: 92, values: (_, marks) => marks.map(show) },
       ],
       series: [{}, { stroke: colour("--chart"), width: 1.5, fill: `${colour("--chart")}22`, points: { show: false } }],
     },
