@@ -2,14 +2,15 @@
 //!
 //! When it builds follows from the chain's rule for empty blocks and from [`Pace`]; what is valid follows from the chain file alone.
 
+mod external;
 mod meter;
-mod search;
+pub(crate) mod search;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B64, Bytes};
+use alloy_primitives::{Address, B64, B256, Bytes};
 use chain::{BuildRequest, Candidate, Fact, ImportError, LedgerHandle, TransactionOrder};
 use consensus::search::SearchJob;
 use consensus::{EmptyBlocks, Witness};
@@ -17,7 +18,9 @@ use parking_lot::{Condvar, Mutex};
 use tracing::{debug, error, info, warn};
 
 use crate::keystore::{Keystore, KeystoreError};
-use meter::HashMeter;
+use external::External;
+pub use external::{NoWork, Work};
+pub(crate) use meter::HashMeter;
 
 /// How long the miner sleeps at most before it looks at the clock again.
 const NAP_MAX: Duration = Duration::from_millis(1000);
@@ -88,6 +91,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     meter: HashMeter,
+    external: External,
 }
 
 /// Controls the mining thread; clones share it.
@@ -120,6 +124,7 @@ impl Miner {
             state: Mutex::new(state),
             changed: Condvar::new(),
             meter: HashMeter::default(),
+            external: External::default(),
         });
         let sink = Arc::downgrade(&shared);
         shared.ledger.subscribe(Box::new(move |fact| {
@@ -147,10 +152,29 @@ impl Miner {
         self.shared.state.lock().mining
     }
 
-    /// Returns the hash rate of the last half minute, in hashes per second.
+    /// Returns the hash rate of the last half minute, in hashes per second, and what miners elsewhere report on top.
     pub fn hash_rate(&self) -> u64 {
         let running = self.shared.state.lock().job.as_ref().map_or(0, |(job, _)| search::hashes(job));
-        self.shared.meter.rate(running)
+        self.shared.meter.rate(running).saturating_add(self.shared.external.hash_rate())
+    }
+
+    /// Returns a block for a miner elsewhere to seal, whether this one mines or not.
+    ///
+    /// # Errors
+    /// Nobody may be paid for it, or no block is wanted now.
+    pub fn work(&self) -> Result<Work, NoWork> {
+        self.shared.work()
+    }
+
+    /// Imports the block with this seal hash under the nonce that was found; tells whether it was taken. One that waits no more
+    /// is stale.
+    pub fn submit_work(&self, seal_hash: B256, nonce: B64) -> bool {
+        self.shared.submit_work(seal_hash, nonce)
+    }
+
+    /// Notes the speed of a miner elsewhere, in hashes per second.
+    pub fn report_hash_rate(&self, id: B256, hashes_per_second: u64) {
+        self.shared.external.report(id, hashes_per_second);
     }
 
     /// Returns the settings.
@@ -190,6 +214,9 @@ impl Shared {
     }
 
     fn hear(&self, fact: &Fact) {
+        if matches!(fact, Fact::NewHead { .. } | Fact::Failed(_)) {
+            self.external.clear();
+        }
         let mut state = self.state.lock();
         let ends_search = match (fact, &state.job) {
             (Fact::NewHead { .. } | Fact::Failed(_), _) => true,
@@ -283,19 +310,83 @@ impl Shared {
         }
     }
 
-    fn mine_one(&self, settings: &Settings, events: u64) -> Result<Mined, MiningError> {
-        let beneficiary = settings.etherbase.ok_or(MiningError::NoEtherbase)?;
-        let request = BuildRequest {
+    /// Says what block the settings ask for.
+    fn request(&self, settings: &Settings, beneficiary: Address) -> BuildRequest {
+        BuildRequest {
             beneficiary,
             timestamp: (self.clock)(),
             extra_data: settings.extra_data.clone(),
             gas_limit: settings.gas_limit,
             order: settings.order,
             min_tip_wei: settings.min_tip_wei,
-        };
-        let candidate = self.ledger.build(&request)?;
+        }
+    }
+
+    /// Tells whether a block that was built is empty where none is wanted.
+    fn is_in_vain(&self, settings: &Settings, candidate: &Candidate) -> bool {
         let is_empty = candidate.transaction_count() == 0;
-        if is_empty && (settings.pace == Pace::OnDemand || !self.empty_is_allowed()) {
+        is_empty && (settings.pace == Pace::OnDemand || !self.empty_is_allowed())
+    }
+
+    fn work(&self) -> Result<Work, NoWork> {
+        let (settings, events) = {
+            let state = self.state.lock();
+            if !self.is_due(&state) {
+                return Err(NoWork::NothingToMine);
+            }
+            (state.settings.clone(), state.events)
+        };
+        let beneficiary = settings.etherbase.ok_or(NoWork::NoEtherbase)?;
+        let view = self.ledger.view();
+        let miners = &view.spec().pow.authorized_miners;
+        if !miners.is_empty() && !miners.contains(&beneficiary) {
+            return Err(NoWork::NotAuthorized(beneficiary));
+        }
+        if let Some(work) = self.external.current(view.head().hash(), beneficiary, events, settings.recommit) {
+            return Ok(work);
+        }
+        let built = self.ledger.build(&self.request(&settings, beneficiary));
+        let candidate = built.map_err(|error| NoWork::Failed(error.to_string()))?;
+        if self.is_in_vain(&settings, &candidate) {
+            return Err(NoWork::NothingToMine);
+        }
+        Ok(self.external.add(candidate, events))
+    }
+
+    fn submit_work(&self, seal_hash: B256, nonce: B64) -> bool {
+        let head = self.ledger.view().head().hash();
+        let Some(candidate) = self.external.take(seal_hash, nonce, head) else { return false };
+        let number = candidate.header().number;
+        match self.seal_and_import(candidate, nonce) {
+            Ok(transactions) => {
+                info!(number, transactions, "a miner elsewhere sealed a block");
+                self.state.lock().last_block = Instant::now();
+                true
+            }
+            Err(problem) => {
+                warn!(number, %problem, "a block that was sealed elsewhere was not taken");
+                if let MiningError::Ledger(problem) = &problem
+                    && problem.is_fatal()
+                {
+                    (self.failed)(problem);
+                }
+                false
+            }
+        }
+    }
+
+    /// Imports a block under its nonce; returns how many transactions it has.
+    fn seal_and_import(&self, candidate: Candidate, nonce: B64) -> Result<usize, MiningError> {
+        let witness = self.witness(&candidate, candidate.header().beneficiary, nonce)?;
+        let transactions = candidate.transaction_count();
+        self.ledger.import_mined(candidate, nonce, witness, (self.clock)())?;
+        Ok(transactions)
+    }
+
+    fn mine_one(&self, settings: &Settings, events: u64) -> Result<Mined, MiningError> {
+        let beneficiary = settings.etherbase.ok_or(MiningError::NoEtherbase)?;
+        let candidate = self.ledger.build(&self.request(settings, beneficiary))?;
+        if self.is_in_vain(settings, &candidate) {
             return Ok(Mined::InVain);
         }
         let Some(nonce) = self.search(&candidate, settings, events) else { return Ok(Mined::Again) };

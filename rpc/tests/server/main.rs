@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod accounts;
+mod asked_seldom;
 mod calls;
 mod doors;
 mod explained;
@@ -10,5 +11,6 @@ mod gate;
 mod logs;
 mod node;
 mod pushed;
+mod simulated;
 mod tracing;
 mod transactions;
