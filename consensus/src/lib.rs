@@ -15,6 +15,7 @@ pub mod ethash;
 pub mod ethereum;
 pub mod fees;
 pub mod fork_choice;
+mod fork_sums;
 pub mod genesis;
 pub mod seal;
 pub mod search;
@@ -28,6 +29,7 @@ pub mod witness;
 
 pub use block::{Block, BlockBody, Header, RecoveredBlock, SealedHeader};
 pub use ethereum::EthereumRules;
+pub use fork_sums::ForkSums;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisWarning};
 pub use spec::{ChainSpec, DifficultyRule, EmptyBlocks, Era, FeeRules, Fork, PowRules};
 pub use transaction::{RecoveredTransaction, Transaction, TransactionError};

@@ -4,8 +4,9 @@ mod access_list;
 mod console;
 mod estimate;
 pub(crate) mod halt;
-mod overrides;
-mod refusal;
+pub(crate) mod overrides;
+pub(crate) mod precompiles;
+pub(crate) mod refusal;
 mod simulation;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,9 @@ use crate::state::{StateError, StateView};
 pub use access_list::{CreatedAccessList, create_access_list};
 pub use console::console_lines;
 pub use estimate::{Estimate, estimate_gas};
-pub(crate) use simulation::{Cancellation, Host, Simulation, SimulationHost, look_at_cancellation};
+pub(crate) use simulation::{
+    CallEvm, Cancellation, Host, Simulation, SimulationHost, look_at_cancellation, outcome, pays_nothing,
+};
 
 /// Holds the transaction that a call imitates. `None` takes the default that `eth_call` documents.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +67,8 @@ pub struct AccountOverride {
     pub state: Option<BTreeMap<B256, B256>>,
     /// Replaces single slots.
     pub state_diff: Option<BTreeMap<B256, B256>>,
+    /// Where the precompile at this address is to be found instead.
+    pub move_precompile_to: Option<Address>,
 }
 
 /// Names the accounts that a call sees changed.
@@ -80,6 +85,7 @@ pub struct BlockOverrides {
     pub beneficiary: Option<Address>,
     pub mix_hash: Option<B256>,
     pub base_fee: Option<u64>,
+    pub blob_base_fee: Option<u128>,
     pub block_hashes: BTreeMap<u64, B256>,
 }
 
@@ -137,6 +143,12 @@ pub enum CallError {
     /// The deadline passed.
     #[error("execution aborted (timeout)")]
     Cancelled,
+    /// A precompile is to be moved to where it is.
+    #[error("MovePrecompileToAddress of {0} references itself in replacement")]
+    PrecompileToItself(Address),
+    /// Two precompiles are to be moved to one address.
+    #[error("multiple MovePrecompileToAddress reference the same address {0} to replace")]
+    PrecompilesToOne(Address),
     /// No gas limit up to the cap suffices.
     #[error("gas required exceeds allowance ({0})")]
     GasAllowance(u64),

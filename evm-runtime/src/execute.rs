@@ -125,12 +125,37 @@ impl<'a> BlockExecutor<'a> {
         source: &'a dyn StateSource,
         reader: &'a dyn Reader,
     ) -> Result<Self, ExecutionError> {
-        let (era, fork) = (spec.era_of(header), spec.fork_of(header));
-        let evm = environment::evm(spec, fork, header, BlockState::new(source));
-        let mut executor = Self { spec, era, fork, header, reader, evm, receipts: Vec::new(), gas_used: 0 };
+        Self::begin_on(spec, header, BlockState::new(source), reader)
+    }
+
+    /// Begins a block on `state`, whose changes over `reader` stay in it.
+    ///
+    /// # Errors
+    /// As [`BlockExecutor::begin`].
+    pub(crate) fn begin_on(
+        spec: &'a ChainSpec,
+        header: &'a Header,
+        state: BlockState<'a>,
+        reader: &'a dyn Reader,
+    ) -> Result<Self, ExecutionError> {
+        let mut executor = Self::resume(spec, header, state, reader, Vec::new());
         executor.move_dao_balances()?;
-        system::before_transactions(&mut executor.evm, fork, header)?;
+        system::before_transactions(&mut executor.evm, executor.fork, header)?;
         Ok(executor)
+    }
+
+    /// Goes on with a block whose transactions so far left `state` and `receipts`.
+    pub(crate) fn resume(
+        spec: &'a ChainSpec,
+        header: &'a Header,
+        state: BlockState<'a>,
+        reader: &'a dyn Reader,
+        receipts: Vec<Receipt>,
+    ) -> Self {
+        let (era, fork) = (spec.era_of(header), spec.fork_of(header));
+        let evm = environment::evm(spec, fork, header, state);
+        let gas_used = receipts.last().map_or(0, ReceiptEnvelope::cumulative_gas_used);
+        Self { spec, era, fork, header, reader, evm, receipts, gas_used }
     }
 
     /// Returns the state as it is now, of whose block no transaction is executed any more.
@@ -164,7 +189,8 @@ impl<'a> BlockExecutor<'a> {
         let outcome = self.evm.transact(tx_env).map_err(refused)?;
         self.state_mut().commit(outcome.state);
         self.gas_used = self.gas_used.saturating_add(outcome.result.tx_gas_used());
-        let receipt = self.receipt(transaction.tx_type(), outcome.result)?;
+        let receipt =
+            receipt(self.fork, self.reader, self.state(), transaction.tx_type(), outcome.result, self.gas_used)?;
         self.receipts.push(receipt);
         Ok(())
     }
@@ -182,11 +208,19 @@ impl<'a> BlockExecutor<'a> {
     ///
     /// # Errors
     /// A system contract or the store failed, or a log of the deposit contract is no deposit.
-    pub fn finish_with(
+    pub fn finish_with(self, ommers: &[Header], withdrawals: &[Withdrawal]) -> Result<ExecutedBlock, ExecutionError> {
+        self.end(ommers, withdrawals).map(|(executed, _)| executed)
+    }
+
+    /// Ends a block as [`BlockExecutor::finish_with`], and returns its state too.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn end(
         mut self,
         ommers: &[Header],
         withdrawals: &[Withdrawal],
-    ) -> Result<ExecutedBlock, ExecutionError> {
+    ) -> Result<(ExecutedBlock, BlockState<'a>), ExecutionError> {
         let requests = self.requests()?;
         match self.era {
             Era::Drawbridge => self.pay(self.header.beneficiary, self.spec.pow.block_reward)?,
@@ -198,7 +232,9 @@ impl<'a> BlockExecutor<'a> {
             Era::Merged => self.credit_withdrawals(withdrawals)?,
         }
         let changes = self.state().changes();
-        Ok(ExecutedBlock { receipts: self.receipts, gas_used: self.gas_used, changes, requests })
+        let executed =
+            ExecutedBlock { receipts: std::mem::take(&mut self.receipts), gas_used: self.gas_used, changes, requests };
+        Ok((executed, self.into_state()))
     }
 
     fn pay(&mut self, beneficiary: Address, wei: U256) -> Result<(), StateError> {
@@ -252,27 +288,38 @@ impl<'a> BlockExecutor<'a> {
     fn state_mut(&mut self) -> &mut BlockState<'a> {
         &mut self.evm.ctx.journaled_state.database
     }
+}
 
-    fn receipt(&self, tx_type: TxType, result: ExecutionResult) -> Result<Receipt, StateError> {
-        // Before Byzantium a receipt holds the state root after its transaction, since then its status (EIP-658).
-        let status = if self.fork >= Fork::Byzantium {
-            Eip658Value::Eip658(result.is_success())
-        } else {
-            Eip658Value::PostState(compute(self.reader, &self.state().changes())?.root)
-        };
-        let logs = match result {
-            ExecutionResult::Success { logs, .. } => logs,
-            ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => Vec::new(),
-        };
-        let receipt = PlainReceipt { status, cumulative_gas_used: self.gas_used, logs }.with_bloom();
-        Ok(match tx_type {
-            TxType::Legacy => ReceiptEnvelope::Legacy(receipt),
-            TxType::Eip2930 => ReceiptEnvelope::Eip2930(receipt),
-            TxType::Eip1559 => ReceiptEnvelope::Eip1559(receipt),
-            TxType::Eip4844 => ReceiptEnvelope::Eip4844(receipt),
-            TxType::Eip7702 => ReceiptEnvelope::Eip7702(receipt),
-        })
-    }
+/// Makes the receipt of a transaction of this type; `state` is what it left, `cumulative_gas_used` is that of the block so far.
+///
+/// # Errors
+/// The store failed.
+pub(crate) fn receipt(
+    fork: Fork,
+    reader: &dyn Reader,
+    state: &BlockState<'_>,
+    tx_type: TxType,
+    result: ExecutionResult,
+    cumulative_gas_used: u64,
+) -> Result<Receipt, StateError> {
+    // Before Byzantium a receipt holds the state root after its transaction, since then its status (EIP-658).
+    let status = if fork >= Fork::Byzantium {
+        Eip658Value::Eip658(result.is_success())
+    } else {
+        Eip658Value::PostState(compute(reader, &state.changes())?.root)
+    };
+    let logs = match result {
+        ExecutionResult::Success { logs, .. } => logs,
+        ExecutionResult::Revert { .. } | ExecutionResult::Halt { .. } => Vec::new(),
+    };
+    let receipt = PlainReceipt { status, cumulative_gas_used, logs }.with_bloom();
+    Ok(match tx_type {
+        TxType::Legacy => ReceiptEnvelope::Legacy(receipt),
+        TxType::Eip2930 => ReceiptEnvelope::Eip2930(receipt),
+        TxType::Eip1559 => ReceiptEnvelope::Eip1559(receipt),
+        TxType::Eip4844 => ReceiptEnvelope::Eip4844(receipt),
+        TxType::Eip7702 => ReceiptEnvelope::Eip7702(receipt),
+    })
 }
 
 /// Executes a whole block.

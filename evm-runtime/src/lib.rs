@@ -9,6 +9,7 @@ pub mod execute;
 pub mod overlay;
 pub mod receipt;
 pub mod requests;
+pub mod simulate;
 pub mod state;
 pub mod system;
 pub mod trace;

@@ -97,6 +97,58 @@ impl<'a> BlockState<'a> {
         Ok(())
     }
 
+    /// Changes what is given of the account at `address`, creating it where there is none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) fn set_account(
+        &mut self,
+        address: Address,
+        nonce: Option<u64>,
+        balance: Option<U256>,
+        code: Option<Bytecode>,
+    ) -> Result<(), StateError> {
+        let account = self.load(address)?;
+        let info = account.current.get_or_insert_with(empty_account);
+        account.changed = true;
+        info.nonce = nonce.unwrap_or(info.nonce);
+        info.balance = balance.unwrap_or(info.balance);
+        let Some(code) = code else { return Ok(()) };
+        let hash = code.hash_slow();
+        info.code_hash = hash;
+        if hash != KECCAK256_EMPTY {
+            self.created_codes.insert(hash, code.original_bytes());
+            self.codes.insert(hash, code);
+        }
+        Ok(())
+    }
+
+    /// Forgets all storage of `address`, creating the account where there is none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) fn clear_storage(&mut self, address: Address) -> Result<(), StateError> {
+        self.set_account(address, None, None, None)?;
+        self.load(address)?.wipe();
+        Ok(())
+    }
+
+    /// Writes one slot of `address`, creating the account where there is none.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) fn set_slot(&mut self, address: Address, slot: U256, value: U256) -> Result<(), StateError> {
+        self.set_account(address, None, None, None)?;
+        let original = Database::storage(self, address, slot)?;
+        self.load(address)?.slots.entry(slot).or_insert(CachedSlot { original, current: original }).current = value;
+        Ok(())
+    }
+
+    /// Gives a block's hash to those that ask for it (BLOCKHASH).
+    pub(crate) fn set_block_hash(&mut self, number: u64, hash: B256) {
+        self.block_hashes.insert(number, hash);
+    }
+
     /// Returns the addresses that were looked at or changed so far.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
         self.accounts.keys().copied()

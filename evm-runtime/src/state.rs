@@ -128,6 +128,11 @@ impl StateView {
         &*self.snapshot
     }
 
+    /// Returns the snapshot, which holds the state at its head.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.snapshot.clone()
+    }
+
     /// Returns the tables, which hold the state at their head.
     pub(crate) fn reader(&self) -> &dyn Reader {
         &*self.snapshot

@@ -79,7 +79,10 @@ impl From<CallError> for TraceError {
         match error {
             CallError::Cancelled => Self::Cancelled,
             CallError::State(error) => Self::State(error),
-            refused @ (CallError::Invalid(_) | CallError::GasAllowance(_)) => Self::Refused(refused.to_string()),
+            refused @ (CallError::Invalid(_)
+            | CallError::GasAllowance(_)
+            | CallError::PrecompileToItself(_)
+            | CallError::PrecompilesToOne(_)) => Self::Refused(refused.to_string()),
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::cli::legacy::{Warning, translate};
 use crate::cli::{BackupCommand, Command, ConfigCommand, DbCommand, IndexCommand, Typed, parse};
 use crate::commands::removedb::Consent;
 use crate::commands::{
-    account, bootnode, bridge, code, device, device_registry, doctor, genesis, network, proxy, removedb, say, version,
+    account, bootnode, bridge, code, device, device_registry, doctor, genesis, mine, network, proxy, removedb, say,
+    version,
 };
 use crate::config::print::{Origins, to_toml};
 use crate::config::{Loaded, load};
@@ -106,6 +107,7 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
             if args.prepare { Ok(()) } else { run::node(config, log) }
         }
         Command::Bootnode(args) => bootnode::run(&args, &loaded.config.network, &mut io::stdout()),
+        Command::Mine(args) => mine::run(&args),
         Command::Version => version::print(&mut io::stdout()),
     }
 }
@@ -120,6 +122,7 @@ fn runs_long(command: &Command) -> bool {
         | Command::Db(_)
         | Command::Backup(_)
         | Command::Bootnode(_)
+        | Command::Mine(_)
         | Command::Join(_) => true,
         Command::Device(command) => matches!(**command, DeviceCommand::Serve { .. } | DeviceCommand::Gate(_)),
         Command::Account(_)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes, hex};
 use chain::ViewError;
+use evm_runtime::simulate::{BrokenRule, SimulationError};
 use evm_runtime::{CallError, CallOutcome, StateError};
 use jsonrpsee::types::ErrorObjectOwned;
 
@@ -47,6 +48,34 @@ pub(crate) const LIMIT_EXCEEDED: i32 = -32005;
 pub(crate) const NOT_AUTHORIZED: i32 = -32007;
 /// A call reverted; the data is what it returned.
 pub(crate) const REVERTED: i32 = 3;
+/// A simulated call ended by an exception.
+pub(crate) const VM_ERROR: i32 = -32015;
+/// A simulated call's nonce is below its sender's; the codes from here on are those of `eth_simulateV1`.
+pub(crate) const NONCE_TOO_LOW: i32 = -38010;
+/// Its nonce is above its sender's.
+pub(crate) const NONCE_TOO_HIGH: i32 = -38011;
+/// It pays less than the base fee.
+pub(crate) const BASE_FEE_TOO_HIGH: i32 = -38012;
+/// Its gas does not pay for its bytes.
+pub(crate) const INTRINSIC_GAS: i32 = -38013;
+/// Its sender cannot pay for it.
+pub(crate) const FUNDS: i32 = -38014;
+/// Its block has no gas left for it.
+pub(crate) const BLOCK_GAS_LIMIT: i32 = -38015;
+/// The number of a block is not above the one before.
+pub(crate) const BLOCK_NUMBER_ORDER: i32 = -38020;
+/// The time of a block is not after the one before.
+pub(crate) const BLOCK_TIME_ORDER: i32 = -38021;
+/// A contract sends a call.
+pub(crate) const SENDER_HAS_CODE: i32 = -38024;
+/// Init code is too long.
+pub(crate) const INIT_CODE_TOO_LONG: i32 = -38025;
+/// A request asks for more than a limit of the node.
+pub(crate) const CLIENT_LIMIT: i32 = -38026;
+/// A precompile is to be moved to where it is.
+pub(crate) const PRECOMPILE_TO_ITSELF: i32 = -38022;
+/// Two precompiles are to be moved to one address.
+pub(crate) const PRECOMPILES_TO_ONE: i32 = -38023;
 /// A transaction that was waited for was not mined in time; the data is its hash.
 pub(crate) const NOT_MINED_IN_TIME: i32 = 4;
 
@@ -207,10 +236,40 @@ impl RpcError {
         }
     }
 
+    /// A request asks for more than the specification lets a node limit.
+    pub fn client_limit(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(CLIENT_LIMIT, message)
+    }
+
+    /// Turns the reason why a simulation has no result into its error. `limit` is the time it had.
+    pub fn of_simulation(error: &SimulationError, limit: Duration) -> Self {
+        let code = match error {
+            SimulationError::Call(error) => return Self::of_call(error, limit),
+            SimulationError::NumberOrder { .. } => BLOCK_NUMBER_ORDER,
+            SimulationError::TimestampOrder { .. } => BLOCK_TIME_ORDER,
+            SimulationError::TooManyBlocks => CLIENT_LIMIT,
+            SimulationError::GasLimitReached { .. } => BLOCK_GAS_LIMIT,
+            SimulationError::System(_) | SimulationError::TooOld { .. } => SERVER_ERROR,
+            SimulationError::Refused { rule, .. } => match rule {
+                BrokenRule::NonceTooLow => NONCE_TOO_LOW,
+                BrokenRule::NonceTooHigh => NONCE_TOO_HIGH,
+                BrokenRule::BaseFeeTooHigh => BASE_FEE_TOO_HIGH,
+                BrokenRule::IntrinsicGas => INTRINSIC_GAS,
+                BrokenRule::Funds => FUNDS,
+                BrokenRule::SenderHasCode => SENDER_HAS_CODE,
+                BrokenRule::InitCodeTooLong => INIT_CODE_TOO_LONG,
+                BrokenRule::Other => INVALID_PARAMS,
+            },
+        };
+        Self::new(code, error.to_string())
+    }
+
     /// Turns the reason why a call did not run into its error. `limit` is the time it had.
     pub fn of_call(error: &CallError, limit: Duration) -> Self {
         match error {
             CallError::Cancelled => Self::execution_aborted(limit),
+            CallError::PrecompileToItself(_) => Self::new(PRECOMPILE_TO_ITSELF, error.to_string()),
+            CallError::PrecompilesToOne(_) => Self::new(PRECOMPILES_TO_ONE, error.to_string()),
             CallError::Invalid(_) | CallError::GasAllowance(_) | CallError::State(_) => Self::server(error),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, B256, U64, U128, U256};
+use alloy_primitives::{Address, B256, TxKind, U64, U128, U256};
 use alloy_rpc_types_eth::TransactionRequest;
 use chain::pool::{Obstacle, PooledTransaction, Waiting};
 use consensus::RecoveredTransaction;
@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use crate::api::{Answer, Api, reply};
 use crate::errors::RpcError;
 use crate::eth::send::{Authority, send_as};
+use crate::eth::transactions::pooled;
 use crate::eth::{fees, transactions};
-use crate::params::Call;
+use crate::params::{Call, Quantity};
 
 /// How many dropped transactions are remembered with the reason.
 const DROPPED_KEPT: usize = 16_384;
@@ -156,6 +157,32 @@ pub(crate) fn resend(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     same.access_list = old.access_list().cloned();
     same.authorization_list = old.authorization_list().map(<[_]>::to_vec);
     replace(api, &old, same, price)
+}
+
+/// `eth_resend`: sends a waiting transaction of an unlocked account, named by its sender, nonce and content, again at another price
+/// or with another gas limit.
+pub(crate) fn resend_request(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
+    let mut request = call.required::<TransactionRequest>()?;
+    let price = call.optional::<U256>()?.filter(|price| !price.is_zero()).map(u128::try_from).transpose();
+    let price = price.map_err(|_| RpcError::invalid_argument(1, "more than 128 bits"))?;
+    let gas = call.optional::<Quantity>()?.map(|Quantity(gas)| gas).filter(|gas| *gas > 0);
+    let sender = request.from.ok_or_else(|| RpcError::server("from not specified"))?;
+    let nonce = request.nonce.ok_or_else(|| RpcError::server("missing transaction nonce in transaction spec"))?;
+    let found = pooled(api, sender, nonce).filter(|old| is_the_same(old, &request));
+    let words = || RpcError::server(format!("transaction of {sender} with nonce {nonce} not found in the pool"));
+    let old = own_pooled(api, found.ok_or_else(words)?.hash())?;
+    request.gas = gas.or(request.gas).or_else(|| Some(old.gas_limit()));
+    request.to = Some(old.kind());
+    (request.gas_price, request.max_fee_per_gas, request.max_priority_fee_per_gas) = (None, None, None);
+    replace(api, &old, request, price)
+}
+
+/// Tells whether a request asks for what a transaction does.
+fn is_the_same(old: &RecoveredTransaction, request: &TransactionRequest) -> bool {
+    let input = request.input.input().map_or(&[][..], |input| &input[..]);
+    request.to.unwrap_or(TxKind::Create) == old.kind()
+        && request.value.unwrap_or_default() == old.value()
+        && input == &old.input()[..]
 }
 
 fn replace(api: &Api, old: &RecoveredTransaction, mut new: TransactionRequest, price: Option<u128>) -> Answer {

@@ -73,4 +73,4 @@ pub use operation::{
 };
 pub use revert::reason as revert_reason;
 pub use server::{RpcHandle, ServeError, serve};
-pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError, WalletView};
+pub use services::{Clock, MinerControl, MinerError, Services, Signer, SignerError, WalletView, Work};

@@ -10,7 +10,9 @@ use crate::api::{Answer, Api};
 use crate::debug::{database, raw, state as whole_state, tracing};
 use crate::dev;
 use crate::errors::RpcError;
-use crate::eth::{blocks, calls, chain_info, fees, logs, polling, proof, send, sign, state, transactions};
+use crate::eth::{
+    blocks, calls, chain_info, fees, fork_config, logs, polling, proof, send, sign, simulate, state, transactions, work,
+};
 use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions};
 use crate::params::Call;
 use crate::server::ServeError;
@@ -113,11 +115,14 @@ pub static METHODS: &[Method] = &[
     quick("eth_baseFee", &[], fees::next_base_fee, "The next block's base fee in wei."),
     quick("eth_blobBaseFee", &[], fees::blob_base_fee, "The blob base fee in wei, always 1."),
     slow("eth_feeHistory", &["blockCount", "newestBlock", "rewardPercentiles?"], fees::fee_history, "Base fees, fullness and tips of up to 1024 blocks."),
+    quick("eth_config", &[], fork_config::config, "The rules that hold now, the next ones and the last ones that are known (EIP-7910): precompiles, system contracts, blobs, fork id."),
+    quick("eth_capabilities", &[], fork_config::capabilities, "From which block on the node has blocks, receipts, logs, states and proofs."),
 
     quick("eth_getBalance", &["address", "block?"], state::balance, "A balance in wei."),
     quick("eth_getTransactionCount", &["address", "block?"], state::transaction_count, "A nonce; `pending` counts the pool."),
     quick("eth_getCode", &["address", "block?"], state::code, "A contract's code."),
     quick("eth_getStorageAt", &["address", "slot", "block?"], state::storage_at, "A storage slot, 32 bytes."),
+    slow("eth_getStorageValues", &["slots", "block?"], state::storage_values, "Many storage slots at once: an object of addresses with lists of slots; the same with values."),
 
     slow("eth_getBlockByNumber", &["block", "full?"], blocks::by_number, "A block, with its transactions' hashes or whole; `null` where unknown."),
     slow("eth_getBlockByHash", &["hash", "full?"], blocks::by_hash, "The same by hash, of any known branch."),
@@ -134,6 +139,7 @@ pub static METHODS: &[Method] = &[
     quick("eth_getTransactionByHash", &["hash"], transactions::by_hash, "A transaction, mined or in the pool."),
     slow("eth_getTransactionByBlockNumberAndIndex", &["block", "index"], transactions::by_block_number, "A mined transaction."),
     slow("eth_getTransactionByBlockHashAndIndex", &["hash", "index"], transactions::by_block_hash, "The same by hash."),
+    slow("eth_getTransactionBySenderAndNonce", &["address", "nonce"], transactions::by_sender_and_nonce, "The transaction that took a nonce, mined or in the pool; `null` where there is none."),
     quick("eth_getTransactionReceipt", &["hash"], transactions::receipt, "A mined transaction's receipt; `null` before."),
     quick("eth_getRawTransactionByHash", &["hash"], transactions::raw_by_hash, "A transaction's encoding (EIP-2718)."),
     slow("eth_getRawTransactionByBlockNumberAndIndex", &["block", "index"], transactions::raw_by_block_number, "The same by place."),
@@ -144,15 +150,18 @@ pub static METHODS: &[Method] = &[
     slow("eth_estimateGas", &["transaction", "block?", "stateOverrides?", "blockOverrides?"], calls::estimate_gas, "The least gas limit with which a transaction succeeds."),
 
     slow("eth_createAccessList", &["transaction", "block?", "stateOverrides?", "blockOverrides?"], calls::create_access_list, "The accounts and slots that a transaction touches, and the gas that it uses with them listed (EIP-2930)."),
+    slow("eth_simulateV1", &["payload", "block?"], simulate::simulate_blocks, "Calls on simulated blocks that follow a block, each on what the ones before left; `blockStateCalls` with `blockOverrides`, `stateOverrides` and `calls`, and `validation`, `traceTransfers`, `returnFullTransactions`."),
     slow("eth_getProof", &["address", "slots", "block?"], proof::proof, "An account and slots with the trie nodes that prove them (EIP-1186), at any block whose history is kept."),
 
     quick("eth_sendRawTransaction", &["raw"], send::send_raw, "Adds a signed transaction to the pool; its hash."),
-    Method { name: "eth_sendRawTransactionSync", arguments: &["raw", "timeoutMs?"], about: "The same, and waits for the receipt (EIP-7966).", handler: Handler::Waiting(send::send_raw_sync) },
+    Method { name: "eth_sendRawTransactionSync", arguments: &["raw", "timeoutMs?", "confirmations?"], about: "The same, and waits for the receipt (EIP-7966): until it is mined, or until its block is the first of so many `confirmations`.", handler: Handler::Waiting(send::send_raw_sync) },
     slow("eth_sendTransaction", &["transaction"], send::send, "Fills, signs and adds a transaction of an unlocked account; its hash."),
     slow("eth_signTransaction", &["transaction"], send::sign_transaction, "Signs a complete transaction of an unlocked account."),
     slow("eth_fillTransaction", &["transaction"], send::fill_transaction, "Fills what a transaction leaves open."),
     quick("eth_sign", &["address", "message"], sign::sign, "Signs a message (EIP-191) with an unlocked account."),
     slow("eth_signTypedData_v4", &["address", "typedData"], sign::sign_typed_data, "Signs typed data (EIP-712) with an unlocked account; an object, or JSON in text."),
+    slow("eth_signTypedData", &["address", "typedData"], sign::sign_typed_data, "The same under its old name."),
+    slow("eth_resend", &["transaction", "gasPrice?", "gasLimit?"], explain::resend_request, "Sends a waiting transaction of an unlocked account, named by sender, nonce and content, again at a higher price, or with another gas limit; the new hash."),
 
     slow("eth_getLogs", &["query"], logs::get_logs, "The logs of a block or a range that a query asks for."),
     quick("eth_newFilter", &["query"], polling::new_filter, "Installs a filter for logs; its id."),
@@ -161,8 +170,17 @@ pub static METHODS: &[Method] = &[
     slow("eth_getFilterChanges", &["id"], polling::filter_changes, "What happened since the last poll."),
     slow("eth_getFilterLogs", &["id"], polling::filter_logs, "All logs that a filter's query asks for."),
     quick("eth_uninstallFilter", &["id"], polling::uninstall_filter, "Uninstalls a filter; whether it was there."),
-    subscription("eth_subscribe", &["kind", "option?"], "Pushes `newHeads`, `logs` (option: the query), `newPendingTransactions` (option: `true` for whole ones), `transactionReceipts` (option: `{transactionHashes}`), `reorg` or `syncing`; over WebSocket and IPC. With `{\"cursor\": null}` in the option of the first two each item has a cursor, and with the last one instead of `null` a client that was away gets exactly what it missed, removals first."),
+    subscription("eth_subscribe", &["kind", "option?"], "Pushes `newHeads`, `logs` (option: the query), `newPendingTransactions` (option: `true` for whole ones), `droppedPendingTransactions` (hashes of those that leave the pool unmined), `transactionReceipts` (option: `{transactionHashes}`), `reorg` or `syncing`; over WebSocket and IPC. With `{\"cursor\": null}` in the option of the first two each item has a cursor, and with the last one instead of `null` a client that was away gets exactly what it missed, removals first."),
     subscription("eth_unsubscribe", &["id"], "Ends a subscription; whether it was there."),
+    slow("eth_getWork", &[], work::get_work, "A block to seal for a miner elsewhere: its seal hash, zero (Ethash's seed hash), the greatest digest that counts, its number. A nonce of 8 bytes seals it where keccak256(seal hash, nonce) is not above that."),
+    slow("eth_submitWork", &["nonce", "sealHash", "mixDigest?"], work::submit_work, "The nonce that was found; whether the block is on the chain now. `false` for one that came too late. The mix digest means nothing here."),
+    quick("eth_submitHashrate", &["hashrate", "id"], work::submit_hash_rate, "What a miner elsewhere says of its speed; `eth_hashrate` counts it for 10 seconds."),
+    quick("eth_getHashrate", &[], work::get_hash_rate, "`eth_hashrate` as a plain number, as geth had it."),
+
+    slow("ethash_getWork", &[], work::get_work, "`eth_getWork` under geth's other name, as are those below."),
+    slow("ethash_submitWork", &["nonce", "sealHash", "mixDigest?"], work::submit_work, "`eth_submitWork`."),
+    quick("ethash_submitHashrate", &["hashrate", "id"], work::submit_hash_rate, "`eth_submitHashrate`."),
+    quick("ethash_getHashrate", &[], work::get_hash_rate, "`eth_getHashrate`."),
 
     quick("net_version", &[], net::version, "The network id, in decimal."),
     quick("net_listening", &[], net::listening, "Whether the node listens for others; `true` also where it runs alone."),

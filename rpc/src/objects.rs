@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
 use chain::ChainView;
-use consensus::{RecoveredBlock, RecoveredTransaction, SealedHeader};
+use consensus::{ChainSpec, RecoveredBlock, RecoveredTransaction, SealedHeader};
 use evm_runtime::Receipt;
 
 use crate::errors::RpcError;
@@ -116,6 +116,23 @@ pub(crate) fn receipt(block: &RecoveredBlock, receipts: &[Receipt], index: usize
         to: tx.to(),
         contract_address: contract_address(tx),
     })
+}
+
+/// Shows the receipt of the transaction at `index` with what its blobs cost, where it has some.
+pub(crate) fn whole_receipt(
+    spec: &ChainSpec,
+    block: &RecoveredBlock,
+    receipts: &[Receipt],
+    index: usize,
+) -> Option<ReceiptObject> {
+    let mut shown = receipt(block, receipts, index)?;
+    let (blobs, excess) = (block.transactions.get(index)?.blob_gas_used(), block.header.excess_blob_gas);
+    if let (Some(blob_gas_used), Some(excess)) = (blobs, excess) {
+        let params = spec.blob_params(spec.fork_of(&block.header), block.header.timestamp);
+        shown.blob_gas_used = Some(blob_gas_used);
+        shown.blob_gas_price = Some(params.calc_blob_fee(excess));
+    }
+    Some(shown)
 }
 
 /// Returns the contract that a transaction creates.

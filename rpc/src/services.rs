@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, Signature};
+use alloy_primitives::{Address, B64, B256, Bytes, Signature};
 use chain::LedgerHandle;
 
 use crate::dev::DevChain;
@@ -134,6 +134,17 @@ pub enum MinerError {
     Other(String),
 }
 
+/// Holds what a miner elsewhere needs to search the seal of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// What is hashed with the nonce.
+    pub seal_hash: B256,
+    /// The greatest digest that counts, as 32 big-endian bytes.
+    pub target: B256,
+    /// The block's number.
+    pub number: u64,
+}
+
 /// Starts, stops and tunes the miner.
 pub trait MinerControl: Send + Sync {
     /// Starts mining, on `threads` threads where given; a running miner changes its number of threads.
@@ -148,8 +159,20 @@ pub trait MinerControl: Send + Sync {
     /// Tells whether the miner runs.
     fn is_mining(&self) -> bool;
 
-    /// Returns hashes per second.
+    /// Returns hashes per second, those that miners elsewhere report among them.
     fn hash_rate(&self) -> u64;
+
+    /// Returns a block for a miner elsewhere to seal, whether this node mines or not.
+    ///
+    /// # Errors
+    /// No etherbase, or one that may not mine, or no block is wanted now.
+    fn work(&self) -> Result<Work, MinerError>;
+
+    /// Takes the nonce that a miner elsewhere found for the block with this seal hash; tells whether the block is on the chain now.
+    fn submit_work(&self, seal_hash: B256, nonce: B64) -> bool;
+
+    /// Notes what a miner elsewhere says of its speed.
+    fn report_hash_rate(&self, id: B256, hashes_per_second: u64);
 
     /// Returns who is credited.
     fn etherbase(&self) -> Option<Address>;

@@ -43,7 +43,9 @@ enum Kind {
     Logs(LogQuery),
     /// Transactions that enter the pool.
     PendingTransactions(Transactions),
-    /// The same two by cursor: what was missed since it, then what comes.
+    /// Hashes of transactions that leave the pool unmined.
+    DroppedTransactions,
+    /// Heads or logs by cursor: what was missed since it, then what comes.
     Following(Feed, Option<Cursor>),
     /// Receipts of transactions that are mined: of all, or of those named.
     Receipts(Vec<B256>),
@@ -156,6 +158,7 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
         "transactionReceipts" => Kind::Receipts(read_hashes(call.optional::<ReceiptsOption>()?)?),
         "reorg" => Kind::Reorganisations,
         "newPendingTransactions" => Kind::PendingTransactions(call.optional::<bool>()?.into()),
+        "droppedPendingTransactions" => Kind::DroppedTransactions,
         "syncing" => Kind::Syncing,
         other => return Err(unknown_kind(other, "eth")),
     })
@@ -203,6 +206,10 @@ async fn serve(api: Arc<Api>, sink: PendingSubscriptionSink, kind: Kind) {
         Kind::PendingTransactions(form) => {
             let transactions = api.events.transactions.subscribe();
             push(sink, transactions, |tx| vec![announce(tx, form)]).await;
+        }
+        Kind::DroppedTransactions => {
+            let dropped = api.events.dropped.subscribe();
+            push(sink, dropped, |(hash, _)| vec![*hash]).await;
         }
         Kind::Following(feed, cursor) => follow(api, sink, feed, cursor).await,
         Kind::Receipts(hashes) => {
@@ -295,7 +302,9 @@ fn mined_receipts(api: &Api, head: &NewHead, hashes: &[B256]) -> Vec<Vec<Receipt
         let receipts = found.receipts(&head.view).ok().flatten()?;
         let wanted = |index: &usize| hashes.is_empty() || hashes.contains(&block.transactions[*index].hash());
         let wanted = (0..block.transactions.len()).filter(wanted);
-        let receipts: Vec<_> = wanted.filter_map(|index| objects::receipt(found.block(), &receipts, index)).collect();
+        let receipts: Vec<_> = wanted
+            .filter_map(|index| objects::whole_receipt(head.view.spec(), found.block(), &receipts, index))
+            .collect();
         (!receipts.is_empty()).then_some(receipts)
     };
     head.added.iter().filter_map(of_block).collect()

@@ -5,7 +5,7 @@ use revm::context_interface::Cfg;
 use revm::context_interface::result::InvalidTransaction;
 
 /// Returns geth's words for why `tx` cannot run.
-pub(super) fn text(refusal: &InvalidTransaction, cfg: &CfgEnv, block: &BlockEnv, tx: &TxEnv) -> String {
+pub(crate) fn text(refusal: &InvalidTransaction, cfg: &CfgEnv, block: &BlockEnv, tx: &TxEnv) -> String {
     let (sender, max_fee) = (tx.caller, tx.gas_price);
     match refusal {
         InvalidTransaction::LackOfFundForMaxFee { fee, balance } => {

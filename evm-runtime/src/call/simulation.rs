@@ -6,25 +6,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::{Address, TxKind};
 use consensus::Fork;
 use revm::bytecode::opcode;
-use revm::context::{BlockEnv, CfgEnv, ContextError, TxEnv};
+use revm::context::{BlockEnv, CfgEnv, ContextError, Evm, TxEnv};
 use revm::context_interface::ContextTr;
 use revm::context_interface::either::Either;
 use revm::context_interface::result::{
     EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output, ResultAndState,
 };
 use revm::database::CacheDB;
-use revm::handler::{MainBuilder, MainContext, MainnetEvm};
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthFrame, MainBuilder, MainContext};
 use revm::interpreter::instructions::{contract, control};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult, InstructionResult, InterpreterTypes};
 use revm::{Context, Database, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, Journal};
 
 use super::halt::{self, LastStep};
+use super::precompiles::CallPrecompiles;
 use super::{BlockOverrides, CallContext, CallError, CallOutcome, CallRequest, StateOverrides, overrides, refusal};
 use crate::environment;
 
 /// What instructions see: a layer over the state, and the switch that ends the call.
 pub(crate) type Host<'a, DB> = Context<BlockEnv, TxEnv, CfgEnv, DB, Journal<DB>, Cancellation<'a>>;
+
+/// The EVM over such a host; `P` knows the precompiles.
+pub(crate) type CallEvm<'a, DB, I, P = CallPrecompiles> =
+    Evm<Host<'a, DB>, I, EthInstructions<EthInterpreter, Host<'a, DB>>, P, EthFrame<EthInterpreter>>;
 
 /// Ends a call from outside.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +48,7 @@ pub(crate) type SimulationHost<'a, D> = Host<'a, CacheDB<&'a D>>;
 
 /// A request on its state, ready to run.
 pub(crate) struct Simulation<'a, D: DatabaseRef, I = LastStep> {
-    evm: MainnetEvm<Host<'a, CacheDB<&'a D>>, I>,
+    evm: CallEvm<'a, CacheDB<&'a D>, I>,
     tx: TxEnv,
     fork: Fork,
 }
@@ -127,7 +133,7 @@ where
         let timestamp = block_overrides.timestamp.unwrap_or(context.header.timestamp);
         let fork = context.spec.fork_by(number, timestamp, context.header.difficulty);
         let mut block = environment::block_env(context.spec, fork, context.header);
-        overrides::apply_to_block(&mut db, &mut block, block_overrides);
+        overrides::apply_to_call(&mut db, &mut block, block_overrides);
 
         let mut cfg = environment::cfg_env(context.spec, fork, timestamp);
         cfg.disable_nonce_check = true;
@@ -142,7 +148,8 @@ where
         }
         let cancellation = Cancellation(context.cancelled);
         let host = Context::mainnet().with_db(db).with_cfg(cfg).with_block(block).with_chain(cancellation);
-        let mut evm = host.build_mainnet_with_inspector(inspector);
+        let precompiles = CallPrecompiles::new(environment::spec_id(fork), state_overrides)?;
+        let mut evm = host.build_mainnet_with_inspector(inspector).with_precompiles(precompiles);
         look_at_cancellation(&mut evm);
         Ok(Self { evm, tx, fork })
     }
@@ -268,7 +275,7 @@ fn tx_env(request: &CallRequest, fork: Fork, chain_id: u64) -> Result<TxEnv, Cal
 }
 
 /// Says whether a unit of gas costs the sender nothing at this base fee.
-fn pays_nothing(tx: &TxEnv, base_fee: u64) -> bool {
+pub(crate) fn pays_nothing(tx: &TxEnv, base_fee: u64) -> bool {
     let price = tx.gas_priority_fee.map_or(tx.gas_price, |tip| tip.saturating_add(base_fee.into()).min(tx.gas_price));
     price == 0
 }
@@ -278,7 +285,7 @@ fn is_out_of_gas(reason: &HaltReason) -> bool {
 }
 
 /// Says how a call ended, `last` being its last instruction where the words of a halt name it.
-fn outcome(result: ExecutionResult, last: LastStep) -> CallOutcome {
+pub(crate) fn outcome(result: ExecutionResult, last: LastStep) -> CallOutcome {
     let gas_used = result.tx_gas_used();
     match result {
         ExecutionResult::Success { output: Output::Call(output), logs, .. } => {
@@ -295,7 +302,7 @@ fn outcome(result: ExecutionResult, last: LastStep) -> CallOutcome {
 /// Makes each instruction that can repeat work look at the switch first: jumps and calls. Code between them is finite (a
 /// creation costs so much gas that it need not look), so a call ends soon after the switch is set; a relaxed load costs
 /// nothing that can be measured beside a jump.
-pub(crate) fn look_at_cancellation<'a, DB: Database, I>(evm: &mut MainnetEvm<Host<'a, DB>, I>) {
+pub(crate) fn look_at_cancellation<'a, DB: Database, I, P>(evm: &mut CallEvm<'a, DB, I, P>) {
     let table = evm.instruction.instruction_table_mut();
     for (code, instruction) in [
         (opcode::JUMP, Instruction::new(jump)),

@@ -137,6 +137,7 @@ fn opcodes_see_the_block_and_its_overrides() {
         beneficiary: Some(Address::with_last_byte(11)),
         mix_hash: Some(U256::from(12).into()),
         base_fee: Some(13),
+        blob_base_fee: None,
         block_hashes: BTreeMap::from([(5, U256::from(14).into())]),
     };
     let seven = U256::from_be_bytes([7; 32]);

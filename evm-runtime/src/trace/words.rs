@@ -149,6 +149,15 @@ impl Words {
                 frame.error = note.error.clone().or(frame.error.take());
                 frame.output = frame.output.take().or_else(|| note.lost_code.clone());
             }
+            let own = match frame.typ.as_str() {
+                "DELEGATECALL" | "CALLCODE" => Some(frame.from),
+                _ => frame.to,
+            };
+            for destroyed in frame.calls.iter_mut().filter(|call| call.typ == "SELFDESTRUCT") {
+                // A contract that destroys itself in its own favour is left out by the inspector.
+                destroyed.from = own.filter(|_| destroyed.from.is_zero()).unwrap_or(destroyed.from);
+                destroyed.to = destroyed.to.or(own);
+            }
             waiting.extend(frame.calls.iter_mut().rev());
         }
     }

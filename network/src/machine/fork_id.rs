@@ -2,62 +2,28 @@
 //! rules agree, now and at the next fork.
 
 use alloy_primitives::B256;
-use consensus::ChainSpec;
 use consensus::spec::Activation;
+use consensus::{ChainSpec, ForkSums};
 
 use crate::message::ForkId;
 
 /// Numbers above this are timestamps, those below are block numbers (EIP-6122).
 const TIMESTAMP_MIN: u64 = 1_438_269_973;
 
-/// Holds the forks of one chain in the order in which it passes them.
+/// Holds the forks of one chain.
 #[derive(Clone, Debug)]
-pub(crate) struct Forks {
-    /// Where each fork after genesis begins; blocks before timestamps.
-    points: Vec<Activation>,
-    /// The checksum before the first fork and after each.
-    sums: Vec<u32>,
-}
+pub(crate) struct Forks(ForkSums);
 
 impl Forks {
     /// Lists the forks of a chain. What holds at genesis already is no fork.
     pub(crate) fn new(spec: &ChainSpec, genesis: B256, genesis_timestamp: u64) -> Self {
-        let (mut blocks, mut times) = (Vec::new(), Vec::new());
-        for (_, activation) in spec.forks.activations() {
-            match *activation {
-                Activation::Block(number) if number > 0 => blocks.push(number),
-                Activation::Time(time) if time > genesis_timestamp => times.push(time),
-                Activation::Block(_) | Activation::Time(_) => {}
-            }
-        }
-        for list in [&mut blocks, &mut times] {
-            list.sort_unstable();
-            list.dedup();
-        }
-        let points: Vec<_> =
-            blocks.into_iter().map(Activation::Block).chain(times.into_iter().map(Activation::Time)).collect();
-        let mut crc = Crc::default();
-        crc.update(genesis.as_slice());
-        let mut sums = vec![crc.value()];
-        for point in &points {
-            crc.update(&at(*point).to_be_bytes());
-            sums.push(crc.value());
-        }
-        Self { points, sums }
+        Self(ForkSums::new(spec, genesis, genesis_timestamp))
     }
 
     /// Returns the fork id at a head.
     pub(crate) fn id(&self, number: u64, timestamp: u64) -> ForkId {
-        let passed = self.passed(number, timestamp);
-        ForkId { hash: self.sums[passed], next: self.points.get(passed).map_or(0, |point| at(*point)) }
-    }
-
-    fn passed(&self, number: u64, timestamp: u64) -> usize {
-        let is_passed = |point: &&Activation| match **point {
-            Activation::Block(first) => number >= first,
-            Activation::Time(first) => timestamp >= first,
-        };
-        self.points.iter().take_while(is_passed).count()
+        let passed = self.0.passed(number, timestamp);
+        ForkId { hash: self.0.sums()[passed], next: self.0.points().get(passed).map_or(0, |point| at(*point)) }
     }
 
     /// Tells whether a peer with fork id `theirs` can be on our chain, when our head is this one.
@@ -65,12 +31,12 @@ impl Forks {
     /// # Errors
     /// What does not fit.
     pub(crate) fn check(&self, theirs: ForkId, number: u64, timestamp: u64) -> Result<(), String> {
-        let passed = self.passed(number, timestamp);
+        let passed = self.0.passed(number, timestamp);
         let ours = self.id(number, timestamp);
         let both = || {
             format!("ours {:#010x} next {}, theirs {:#010x} next {}", ours.hash, ours.next, theirs.hash, theirs.next)
         };
-        if self.sums[passed] == theirs.hash {
+        if self.0.sums()[passed] == theirs.hash {
             let we_passed_it = number >= theirs.next || theirs.next > TIMESTAMP_MIN && timestamp >= theirs.next;
             return if theirs.next > 0 && we_passed_it {
                 Err(format!("forks: the peer forks at {}, which we have passed without ({})", theirs.next, both()))
@@ -78,14 +44,14 @@ impl Forks {
                 Ok(())
             };
         }
-        if let Some(behind) = self.sums[..passed].iter().position(|sum| *sum == theirs.hash) {
-            return if at(self.points[behind]) == theirs.next {
+        if let Some(behind) = self.0.sums()[..passed].iter().position(|sum| *sum == theirs.hash) {
+            return if at(self.0.points()[behind]) == theirs.next {
                 Ok(())
             } else {
-                Err(format!("forks: the peer does not know the fork at {} ({})", at(self.points[behind]), both()))
+                Err(format!("forks: the peer does not know the fork at {} ({})", at(self.0.points()[behind]), both()))
             };
         }
-        if self.sums[passed + 1..].contains(&theirs.hash) {
+        if self.0.sums()[passed + 1..].contains(&theirs.hash) {
             return Ok(());
         }
         Err(format!("forks: the schedules differ ({})", both()))
@@ -95,32 +61,6 @@ impl Forks {
 fn at(point: Activation) -> u64 {
     let (Activation::Block(at) | Activation::Time(at)) = point;
     at
-}
-
-/// CRC-32 as in IEEE 802.3, which EIP-2124 names.
-struct Crc(u32);
-
-impl Default for Crc {
-    fn default() -> Self {
-        Self(u32::MAX)
-    }
-}
-
-impl Crc {
-    fn update(&mut self, bytes: &[u8]) {
-        /// The polynomial, bits reversed.
-        const POLYNOMIAL: u32 = 0xedb8_8320;
-        for byte in bytes {
-            self.0 ^= u32::from(*byte);
-            for _ in 0..8 {
-                self.0 = if self.0 & 1 == 1 { (self.0 >> 1) ^ POLYNOMIAL } else { self.0 >> 1 };
-            }
-        }
-    }
-
-    fn value(&self) -> u32 {
-        !self.0
-    }
 }
 
 #[cfg(test)]

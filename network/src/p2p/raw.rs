@@ -180,12 +180,15 @@ fn explain(error: &DialError) -> String {
     }
 }
 
+/// What came back for a request of bytes.
+type RawAnswer = Result<Vec<u8>, RawError>;
+
 struct Task {
     swarm: Swarm<RawBehaviour>,
     node: PeerId,
     topics: [(Topic, IdentTopic); 2],
     answers: Answers,
-    open: Vec<(request_response::OutboundRequestId, oneshot::Sender<Result<Vec<u8>, RawError>>)>,
+    open: Vec<(request_response::OutboundRequestId, oneshot::Sender<RawAnswer>)>,
 }
 
 impl Task {

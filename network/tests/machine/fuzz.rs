@@ -51,9 +51,12 @@ impl Search {
             mine(&theirs[0], 6, "heavier");
         }
         mine(&theirs[1], 25, "elsewhere");
-        let bench =
-            Bench::new(MachineConfig { peers_max: 4, start_from_snapshot: seed % 2 == 0, ..MachineConfig::default() });
-        if seed % 3 > 0 {
+        let bench = Bench::new(MachineConfig {
+            peers_max: 4,
+            start_from_snapshot: seed.is_multiple_of(2),
+            ..MachineConfig::default()
+        });
+        if !seed.is_multiple_of(3) {
             for block in shared {
                 bench.ledger.import(block, bench.now_ms / 1000).unwrap();
             }

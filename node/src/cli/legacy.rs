@@ -155,6 +155,8 @@ pub fn translate(args: Vec<OsString>) -> (Vec<OsString>, Vec<Warning>) {
     let (mut out, mut warnings) = (Vec::new(), Vec::new());
     let mut words = args.into_iter().peekable();
     out.extend(words.next());
+    // A command of today, whose --rpc is no old name.
+    let is_mine = words.peek().is_some_and(|word| word == "mine");
     while let Some(word) = words.next() {
         if word == "--" {
             out.push(word);
@@ -165,7 +167,7 @@ pub fn translate(args: Vec<OsString>) -> (Vec<OsString>, Vec<Warning>) {
             out.push(word);
             continue;
         };
-        let meaning = meaning_of(&flag.name);
+        let meaning = meaning_of(&flag.name).filter(|_| !is_mine);
         if let Some(meaning) = meaning
             && warned.insert(flag.name.clone())
         {
@@ -262,6 +264,7 @@ mod tests {
             ("--rpc --rpcaddr localhost --rpcport 8545", "--http --http.addr localhost --http.port 8545"),
             ("--rpcapi=eth,db --rpccorsdomain=*", "--http.api=eth,db --http.corsdomain=*"),
             ("--rpc=false", "--http=false"),
+            ("mine --rpc http://node:8545 --threads 2", "mine --rpc http://node:8545 --threads 2"),
             (
                 "--ws --wsaddr 0.0.0.0 --wsport 8546 --wsorigins *",
                 "--ws --ws.addr 0.0.0.0 --ws.port 8546 --ws.origins *",

@@ -7,6 +7,7 @@ pub mod device_flags;
 pub mod device_registry;
 pub mod flags;
 pub mod legacy;
+pub mod mine_flags;
 pub mod network_commands;
 pub mod network_flags;
 pub mod serving_flags;
@@ -24,6 +25,7 @@ use network::p2p::PeerAddress;
 
 use crate::config::values::{List, Place};
 use flags::{DataArgs, KeyArgs, LogArgs, NodeArgs, StorageArgs};
+use mine_flags::MineArgs;
 use network_commands::{JoinArgs, NetworkCommand};
 
 const EXAMPLES: &str = "\
@@ -144,6 +146,11 @@ pub enum Command {
         It prints the addresses under which nodes name it by --bootnodes."
     )]
     Bootnode(Box<BootnodeArgs>),
+    /// Search seals for the blocks of a node elsewhere, over JSON-RPC
+    #[command(after_help = "Example:\n  drawbridge mine --rpc http://10.0.0.7:8545 --threads 4\n\n\
+        The node need not mine itself, but it must know who is paid: --miner.etherbase. It builds the blocks and signs them where\n\
+        its chain names its miners; what runs here holds no key.")]
+    Mine(Box<MineArgs>),
     /// Print the chain file: of the data directory, of --genesis, or of --dev
     Dumpgenesis(Box<NodeArgs>),
     /// Print the settings as a configuration file

@@ -9,6 +9,7 @@ pub mod device;
 pub mod device_registry;
 pub mod doctor;
 pub mod genesis;
+pub mod mine;
 pub mod network;
 pub mod proxy;
 pub mod removedb;

@@ -10,13 +10,13 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// Counts hashes over time.
 #[derive(Debug, Default)]
-pub(super) struct HashMeter {
+pub(crate) struct HashMeter {
     samples: Mutex<VecDeque<(Instant, u64)>>,
 }
 
 impl HashMeter {
     /// Notes that `hashes` were tried until now, since the last note.
-    pub(super) fn add(&self, hashes: u64) {
+    pub(crate) fn add(&self, hashes: u64) {
         let now = Instant::now();
         let mut samples = self.samples.lock();
         samples.push_back((now, hashes));
@@ -26,7 +26,7 @@ impl HashMeter {
     }
 
     /// Returns hashes per second, `running` being those of the search that is not noted yet.
-    pub(super) fn rate(&self, running: u64) -> u64 {
+    pub(crate) fn rate(&self, running: u64) -> u64 {
         let now = Instant::now();
         let samples = self.samples.lock();
         let recent = samples.iter().filter(|(at, _)| now.duration_since(*at) <= WINDOW);

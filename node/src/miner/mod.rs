@@ -2,8 +2,9 @@
 //!
 //! When it builds follows from the chain's rule for empty blocks and from [`Pace`]; what is valid follows from the chain file alone.
 
+mod external;
 mod meter;
-mod search;
+pub(crate) mod search;
 mod time;
 
 use std::collections::VecDeque;
@@ -12,7 +13,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B64, Bytes};
+use alloy_primitives::{Address, B64, B256, Bytes};
 use chain::{BuildRequest, Candidate, Fact, ImportError, LedgerHandle, TransactionOrder};
 use consensus::search::SearchJob;
 use consensus::{EmptyBlocks, Witness};
@@ -20,7 +21,9 @@ use parking_lot::{Condvar, Mutex};
 use tracing::{debug, error, info, warn};
 
 use crate::keystore::{Keystore, KeystoreError};
-use meter::HashMeter;
+use external::External;
+pub use external::{NoWork, Work};
+pub(crate) use meter::HashMeter;
 pub use time::Time;
 
 /// How long the miner sleeps at most before it looks at the clock again.
@@ -114,6 +117,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     meter: HashMeter,
+    external: External,
 }
 
 /// Controls the mining thread; clones share it.
@@ -153,6 +157,7 @@ impl Miner {
             state: Mutex::new(state),
             changed: Condvar::new(),
             meter: HashMeter::default(),
+            external: External::default(),
         });
         let sink = Arc::downgrade(&shared);
         shared.ledger.subscribe(Box::new(move |fact| {
@@ -190,10 +195,29 @@ impl Miner {
         self.shared.state.lock().mining
     }
 
-    /// Returns the hash rate of the last half minute, in hashes per second.
+    /// Returns the hash rate of the last half minute, in hashes per second, and what miners elsewhere report on top.
     pub fn hash_rate(&self) -> u64 {
         let running = self.shared.state.lock().job.as_ref().map_or(0, |(job, _)| search::hashes(job));
-        self.shared.meter.rate(running)
+        self.shared.meter.rate(running).saturating_add(self.shared.external.hash_rate())
+    }
+
+    /// Returns a block for a miner elsewhere to seal, whether this one mines or not.
+    ///
+    /// # Errors
+    /// Nobody may be paid for it, or no block is wanted now.
+    pub fn work(&self) -> Result<Work, NoWork> {
+        self.shared.work()
+    }
+
+    /// Imports the block with this seal hash under the nonce that was found; tells whether it was taken. One that waits no more
+    /// is stale.
+    pub fn submit_work(&self, seal_hash: B256, nonce: B64) -> bool {
+        self.shared.submit_work(seal_hash, nonce)
+    }
+
+    /// Notes the speed of a miner elsewhere, in hashes per second.
+    pub fn report_hash_rate(&self, id: B256, hashes_per_second: u64) {
+        self.shared.external.report(id, hashes_per_second);
     }
 
     /// Returns the settings.
@@ -233,6 +257,9 @@ impl Shared {
     }
 
     fn hear(&self, fact: &Fact) {
+        if matches!(fact, Fact::NewHead { .. } | Fact::Failed(_)) {
+            self.external.clear();
+        }
         let mut state = self.state.lock();
         let ends_search = match (fact, &state.job) {
             (Fact::NewHead { .. } | Fact::Failed(_), _) => true,
@@ -375,22 +402,91 @@ impl Shared {
         }
     }
 
-    fn mine_one(&self, settings: &Settings, events: u64, reason: Reason) -> Result<Mined, MiningError> {
-        let beneficiary = settings.etherbase.ok_or(MiningError::NoEtherbase)?;
-        let next = self.time.next_block(self.ledger.view().head());
-        let request = BuildRequest {
+    /// Says what block the settings ask for.
+    fn request(&self, settings: &Settings, beneficiary: Address, timestamp: u64) -> BuildRequest {
+        BuildRequest {
             beneficiary,
-            timestamp: next.timestamp,
+            timestamp,
             extra_data: settings.extra_data.clone(),
             gas_limit: settings.gas_limit,
             order: settings.order,
             min_tip_wei: settings.min_tip_wei,
+        }
+    }
+
+    /// Tells whether a block that was built is empty where none is wanted.
+    fn is_in_vain(&self, settings: &Settings, candidate: &Candidate) -> bool {
+        candidate.transaction_count() == 0 && !self.wants_empty(settings.pace)
+    }
+
+    fn work(&self) -> Result<Work, NoWork> {
+        let (settings, events) = {
+            let state = self.state.lock();
+            if !self.is_due(&state) {
+                return Err(NoWork::NothingToMine);
+            }
+            (state.settings.clone(), state.events)
         };
+        let beneficiary = settings.etherbase.ok_or(NoWork::NoEtherbase)?;
+        let view = self.ledger.view();
+        let miners = &view.spec().pow.authorized_miners;
+        if !miners.is_empty() && !miners.contains(&beneficiary) {
+            return Err(NoWork::NotAuthorized(beneficiary));
+        }
+        if let Some(work) = self.external.current(view.head().hash(), beneficiary, events, settings.recommit) {
+            return Ok(work);
+        }
+        let next = self.time.next_block(view.head());
+        let request = self.request(&settings, beneficiary, next.timestamp);
+        let built = self.ledger.build_departing(&request, next.departures);
+        let candidate = built.map_err(|error| NoWork::Failed(error.to_string()))?;
+        if self.is_in_vain(&settings, &candidate) {
+            return Err(NoWork::NothingToMine);
+        }
+        Ok(self.external.add(candidate, events))
+    }
+
+    fn submit_work(&self, seal_hash: B256, nonce: B64) -> bool {
+        let head = self.ledger.view().head().hash();
+        let Some(candidate) = self.external.take(seal_hash, nonce, head) else { return false };
+        let number = candidate.header().number;
+        match self.seal_and_import(candidate, nonce) {
+            Ok(transactions) => {
+                info!(number, transactions, "a miner elsewhere sealed a block");
+                self.state.lock().last_block = Instant::now();
+                true
+            }
+            Err(problem) => {
+                warn!(number, %problem, "a block that was sealed elsewhere was not taken");
+                if let MiningError::Ledger(problem) = &problem
+                    && problem.is_fatal()
+                {
+                    (self.failed)(problem);
+                }
+                false
+            }
+        }
+    }
+
+    /// Imports a block under its nonce; returns how many transactions it has.
+    fn seal_and_import(&self, candidate: Candidate, nonce: B64) -> Result<usize, MiningError> {
+        let witness = self.witness(&candidate, candidate.header().beneficiary, nonce)?;
+        let transactions = candidate.transaction_count();
+        let now = self.time.now_at_least(candidate.header().timestamp);
+        self.ledger.import_mined(candidate, nonce, witness, now)?;
+        Ok(transactions)
+    }
+
+    fn mine_one(&self, settings: &Settings, events: u64, reason: Reason) -> Result<Mined, MiningError> {
+        let beneficiary = settings.etherbase.ok_or(MiningError::NoEtherbase)?;
+        let next = self.time.next_block(self.ledger.view().head());
+        let request = self.request(settings, beneficiary, next.timestamp);
         let candidate = self.ledger.build_departing(&request, next.departures)?;
-        let is_empty = candidate.transaction_count() == 0;
         match reason {
-            Reason::Due if is_empty && !self.wants_empty(settings.pace) => return Ok(Mined::InVain),
-            Reason::Ordered if is_empty && !self.empty_is_allowed() => return Err(MiningError::NoEmptyBlock),
+            Reason::Due if self.is_in_vain(settings, &candidate) => return Ok(Mined::InVain),
+            Reason::Ordered if candidate.transaction_count() == 0 && !self.empty_is_allowed() => {
+                return Err(MiningError::NoEmptyBlock);
+            }
             Reason::Due | Reason::Ordered => {}
         }
         let Some(nonce) = self.search(&candidate, settings, events, reason) else { return Ok(Mined::Again) };

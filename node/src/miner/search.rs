@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 const INLINE_BATCHES: u64 = 4;
 
 /// Searches until a nonce is found, the job is cancelled or `limit` has passed.
-pub(super) fn search(job: &SearchJob, threads: usize, cpu_percent: u8, limit: Duration) -> Option<B64> {
+pub(crate) fn search(job: &SearchJob, threads: usize, cpu_percent: u8, limit: Duration) -> Option<B64> {
     let (start, threads) = (rand::random::<u64>(), u64::try_from(threads.max(1)).unwrap_or(1));
     for batch in 0..INLINE_BATCHES {
         if job.is_cancelled() {
@@ -46,7 +46,7 @@ pub(super) fn search(job: &SearchJob, threads: usize, cpu_percent: u8, limit: Du
 }
 
 /// Returns how many hashes the job has tried.
-pub(super) fn hashes(job: &SearchJob) -> u64 {
+pub(crate) fn hashes(job: &SearchJob) -> u64 {
     job.hashes.load(Ordering::Relaxed)
 }
 

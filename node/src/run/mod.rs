@@ -22,6 +22,7 @@ pub(crate) use ledger::storage_error as storage_failure;
 pub use ledger::{ForeignSeals, init};
 pub(crate) use network::{key_error, start_error};
 pub use serve::node;
+pub use signer::{KeystoreSigner, MinerSwitch};
 
 /// Which blocks `export` writes, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, Signature};
+use alloy_primitives::{Address, B64, B256, Bytes, Signature};
 use consensus::crypto;
-use rpc::{DevMiner, DevPace, MinerControl, MinerError, Signer, SignerError, WalletView};
+use rpc::{DevMiner, DevPace, MinerControl, MinerError, Signer, SignerError, WalletView, Work};
 
 use crate::config::values::EXTRA_DATA_SIZE_MAX;
 use crate::keystore::{Account, Keystore, KeystoreError};
-use crate::miner::{Miner, Pace};
+use crate::miner::{self, Miner, NoWork, Pace};
 
 /// Signs with the keystore's accounts.
-pub(super) struct KeystoreSigner(pub(super) Arc<Keystore>);
+pub struct KeystoreSigner(pub Arc<Keystore>);
 
 fn signer_error(error: KeystoreError) -> SignerError {
     match error {
@@ -72,7 +72,7 @@ impl Signer for KeystoreSigner {
 }
 
 /// Switches the miner.
-pub(super) struct MinerSwitch(pub(super) Miner);
+pub struct MinerSwitch(pub Miner);
 
 impl MinerSwitch {
     fn check(&self, etherbase: Address) -> Result<(), MinerError> {
@@ -132,6 +132,23 @@ impl MinerControl for MinerSwitch {
 
     fn hash_rate(&self) -> u64 {
         self.0.hash_rate()
+    }
+
+    fn work(&self) -> Result<Work, MinerError> {
+        let miner::Work { seal_hash, target, number } = self.0.work().map_err(|error| match error {
+            NoWork::NoEtherbase => MinerError::NoEtherbase,
+            NoWork::NotAuthorized(address) => MinerError::NotAuthorized(address),
+            other @ (NoWork::NothingToMine | NoWork::Failed(_)) => MinerError::Other(other.to_string()),
+        })?;
+        Ok(Work { seal_hash, target: target.into(), number })
+    }
+
+    fn submit_work(&self, seal_hash: B256, nonce: B64) -> bool {
+        self.0.submit_work(seal_hash, nonce)
+    }
+
+    fn report_hash_rate(&self, id: B256, hashes_per_second: u64) {
+        self.0.report_hash_rate(id, hashes_per_second);
     }
 
     fn etherbase(&self) -> Option<Address> {

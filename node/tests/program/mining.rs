@@ -209,3 +209,61 @@ fn mining_without_an_account_is_refused() {
     let home = Home::new();
     home.run("--datadir node --mine").failed(77, &["etherbase must be explicitly specified", "account new"]);
 }
+
+/// Starts `drawbridge mine` for a node, with what it writes about itself.
+fn external_miner(home: &Home, node: &Node) -> Node {
+    let address = node.address;
+    let mut command = home.program();
+    command.args(format!("mine --rpc http://{address} --threads 1 --color never").split_whitespace());
+    Node::launch(command)
+}
+
+#[test]
+fn a_miner_elsewhere_seals_what_the_node_builds_and_signs() {
+    let home = Home::with_chain(json!({"empty_blocks": "never", "authorized_miners": [ADDRESS]}));
+    let node = Node::chain(&home, &format!("--miner.etherbase {ADDRESS}"));
+    assert_eq!(node.call("eth_mining", json!([])), json!(false));
+    let nothing = node.try_call("eth_getWork", json!([])).unwrap_err();
+    assert_eq!(nothing["message"], "no mining work available yet");
+    let mut miner = external_miner(&home, &node);
+    miner.wait_line("no mining work available yet");
+    for _ in 0..3 {
+        node.wait_receipt(&node.send(transfer()), SOON);
+    }
+    assert_eq!(node.block_number(), 3);
+    assert!((1..=3).all(|block| node.block(block)["miner"].as_str().unwrap().eq_ignore_ascii_case(ADDRESS)));
+
+    // Work that was sealed already is stale.
+    let waiting = node.send(transfer());
+    node.wait_receipt(&waiting, SOON);
+    let stale = json!(["0x0000000000000000", format!("0x{}", "1".repeat(64)), format!("0x{}", "0".repeat(64))]);
+    assert_eq!(node.call("eth_submitWork", stale), json!(false));
+
+    // A node that comes back finds its miner again, and the witnesses hold in a copy of the chain.
+    let port = node.address.port();
+    node.end();
+    miner.wait_line("no answer from the node");
+    let node = Node::chain(&home, &format!("--miner.etherbase {ADDRESS} --http.port {port}"));
+    node.wait_receipt(&node.send(transfer()), Duration::from_secs(30));
+    let stopped = miner.end();
+    assert!(stopped.log.contains("sealed a block"), "{}", stopped.log);
+    node.end();
+    home.run("export --datadir node chain.rlp").succeeded();
+    home.run("init chain.json --datadir copy").succeeded();
+    home.run("import --datadir copy chain.rlp").succeeded();
+    assert_eq!(home.head("copy"), home.head("node"));
+}
+
+#[test]
+fn a_miner_elsewhere_reports_its_speed() {
+    let home = Home::with_chain(json!({"empty_blocks": "always", "difficulty": {"fixed": 1_000_000_000_000_000u64}}));
+    let node = Node::chain(&home, &format!("--miner.etherbase {ADDRESS}"));
+    let miner = external_miner(&home, &node);
+    node.wait("a reported hash rate", Duration::from_secs(60), |node| {
+        (number(&node.call("eth_hashrate", json!([]))) > 0).then_some(())
+    });
+    miner.end();
+    node.end();
+    let home = Home::new();
+    home.run("mine --rpc ftp://x").failed(65, &["http://", "--rpc"]);
+}

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use chain::ChainView;
 use evm_runtime::state::{ReadError, StateSource};
 use evm_runtime::{BlockState, StateView, TrieAccount, trace};
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::mined::{Mined, reply_bounded};
 use crate::api::{Answer, Api, reply};
@@ -56,7 +57,7 @@ struct StorageEntry {
 
 pub(crate) fn storage_range_at(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let (id, Quantity(index)) = (call.required::<BlockId>()?, call.required()?);
-    let (address, first) = (call.required::<Address>()?, start_key(&call.required::<Bytes>()?));
+    let (address, first) = (call.required::<Address>()?, call.required::<StartKey>()?.0);
     let most = results(call.required()?);
     let mined = Mined::by_id(api, id)?;
     let index = usize::try_from(index).map_err(|_| RpcError::invalid_params("transaction index is too large"))?;
@@ -101,12 +102,18 @@ fn storage_range(
     Ok(StorageRange { storage: values.into_iter().take(most).map(entry).collect(), next_key })
 }
 
-/// Reads where a walk begins: a hashed key or its first bytes.
-fn start_key(bytes: &[u8]) -> B256 {
-    let mut key = B256::ZERO;
-    let length = bytes.len().min(32);
-    key[..length].copy_from_slice(&bytes[..length]);
-    key
+/// Where a walk begins: a hashed key or its first digits, with or without `0x`.
+#[derive(Default)]
+struct StartKey(B256);
+
+impl<'de> Deserialize<'de> for StartKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0x").unwrap_or(&text);
+        let shown = digits.get(..digits.len().min(64)).unwrap_or_default();
+        let bytes = hex::decode(format!("{shown:0<64}")).map_err(|_| D::Error::custom("invalid hex string"))?;
+        Ok(Self(B256::from_slice(&bytes)))
+    }
 }
 
 fn results(Quantity(most): Quantity) -> usize {
@@ -150,7 +157,7 @@ struct Without {
 
 pub(crate) fn account_range(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let block = call.required::<BlockId>()?;
-    let first = start_key(&call.optional::<Bytes>()?.unwrap_or_default());
+    let first = call.optional::<StartKey>()?.unwrap_or_default().0;
     let most = results(call.optional()?.unwrap_or(Quantity(u64::MAX)));
     let without = Without { code: call.optional()?.unwrap_or_default(), storage: call.optional()?.unwrap_or_default() };
     // Accounts without a known address are always shown, under their hash.

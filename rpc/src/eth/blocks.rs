@@ -62,7 +62,7 @@ pub(crate) fn receipts(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let view = api.view();
     let Some(found) = find(api, &view, id)? else { return reply(&Value::Null) };
     let Some(receipts) = found.receipts(&view)? else { return reply(&Value::Null) };
-    let show = |index| objects::receipt(found.block(), &receipts, index);
+    let show = |index| objects::whole_receipt(view.spec(), found.block(), &receipts, index);
     let all: Vec<_> = (0..receipts.len()).filter_map(show).collect();
     reply(&all)
 }

@@ -210,13 +210,10 @@ pub(crate) fn call_request(request: TransactionRequest) -> Result<CallRequest, R
     })
 }
 
-fn read_state_overrides(overrides: StateOverride) -> Result<StateOverrides, RpcError> {
+pub(crate) fn read_state_overrides(overrides: StateOverride) -> Result<StateOverrides, RpcError> {
     let one = |(address, account): (alloy_primitives::Address, alloy_rpc_types_eth::state::AccountOverride)| {
         if account.state.is_some() && account.state_diff.is_some() {
             return Err(RpcError::server(format!("account {address} has both 'state' and 'stateDiff'")));
-        }
-        if account.move_precompile_to.is_some() {
-            return Err(RpcError::server("movePrecompileToAddress is not supported"));
         }
         let read = AccountOverride {
             balance: account.balance,
@@ -224,13 +221,14 @@ fn read_state_overrides(overrides: StateOverride) -> Result<StateOverrides, RpcE
             code: account.code,
             state: account.state.map(|slots| slots.into_iter().collect()),
             state_diff: account.state_diff.map(|slots| slots.into_iter().collect()),
+            move_precompile_to: account.move_precompile_to,
         };
         Ok((address, read))
     };
     overrides.into_iter().map(one).collect()
 }
 
-fn read_block_overrides(overrides: alloy_rpc_types_eth::BlockOverrides) -> Result<BlockOverrides, RpcError> {
+pub(crate) fn read_block_overrides(overrides: alloy_rpc_types_eth::BlockOverrides) -> Result<BlockOverrides, RpcError> {
     let too_large = |field: &str| RpcError::invalid_argument(3, format!("{field} does not fit 64 bits"));
     let narrow = |field: &str, value: Option<alloy_primitives::U256>| {
         value.map(|value| u64::try_from(value).map_err(|_| too_large(field))).transpose()
@@ -243,6 +241,7 @@ fn read_block_overrides(overrides: alloy_rpc_types_eth::BlockOverrides) -> Resul
         beneficiary: overrides.coinbase,
         mix_hash: overrides.random,
         base_fee: narrow("baseFeePerGas", overrides.base_fee)?,
+        blob_base_fee: overrides.blob_base_fee.map(|price| u128::try_from(price).unwrap_or(u128::MAX)),
         block_hashes: overrides.block_hash.unwrap_or_default(),
     })
 }

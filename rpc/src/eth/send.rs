@@ -71,28 +71,33 @@ pub(crate) fn send_raw_sync(api: &Arc<Api>, call: &mut Call<'_>) -> Result<BoxFu
     let raw = call.required::<Data>()?;
     let wait = call.optional::<Quantity>()?.map(|Quantity(ms)| Duration::from_millis(ms));
     let wait = wait.filter(|wait| !wait.is_zero()).unwrap_or(SYNC_TIMEOUT).min(SYNC_TIMEOUT_MAX);
+    let confirmations = call.optional::<Quantity>()?.map_or(1, |Quantity(blocks)| blocks.max(1));
     let api = Arc::clone(api);
-    Ok(async move { send_and_wait(&api, &raw, wait).await }.boxed())
+    Ok(async move { send_and_wait(&api, &raw, wait, confirmations).await }.boxed())
 }
 
-/// Adds a transaction and waits for its receipt.
-async fn send_and_wait(api: &Api, raw: &Bytes, wait: Duration) -> Answer {
+/// Adds a transaction and waits until its block is the first of so many at the end of the chain; returns its receipt.
+async fn send_and_wait(api: &Api, raw: &Bytes, wait: Duration, confirmations: u64) -> Answer {
     let transaction = read_raw(api, raw)?;
     let hash = transaction.hash();
     let (mut heads, mut dropped) = (api.events.heads.subscribe(), api.events.dropped.subscribe());
     submit(api, transaction)?;
     let timeout = tokio::time::sleep(wait);
     tokio::pin!(timeout);
+    let mut was_mined = false;
     loop {
         tokio::select! {
             () = &mut timeout => return Err(RpcError::not_mined_in_time(hash, wait)),
             head = heads.recv() => {
-                let mined = match head {
+                was_mined |= match head {
                     Ok(head) => head.added.iter().any(|block| block.transactions.iter().any(|tx| tx.hash() == hash)),
                     Err(RecvError::Lagged(_)) => true,
                     Err(RecvError::Closed) => return Err(RpcError::not_mined_in_time(hash, wait)),
                 };
-                if mined && let Some(receipt) = transactions::find_receipt(api, hash)? {
+                if was_mined
+                    && let Some(receipt) = transactions::find_receipt(api, hash)?
+                    && is_deep(api, receipt.block_number, confirmations)
+                {
                     return reply(&receipt);
                 }
             }
@@ -101,6 +106,12 @@ async fn send_and_wait(api: &Api, raw: &Bytes, wait: Duration) -> Answer {
             },
         }
     }
+}
+
+/// Tells whether a block is the first of so many at the end of the chain.
+fn is_deep(api: &Api, number: Option<u64>, confirmations: u64) -> bool {
+    let last = number.unwrap_or_default().saturating_add(confirmations.saturating_sub(1));
+    last <= api.view().head().number
 }
 
 /// Says whose authority signs.

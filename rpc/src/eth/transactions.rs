@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use consensus::transaction::encode_transaction;
 use consensus::{RecoveredBlock, RecoveredTransaction};
 use serde_json::Value;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::api::{Answer, Api, reply};
 use crate::errors::RpcError;
 use crate::objects;
+use crate::ots::transactions::find_by_sender_and_nonce;
 use crate::params::{Call, Quantity};
 use crate::recent::RecentBlock;
 
@@ -19,6 +20,26 @@ pub(crate) fn by_hash(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
         return show(Some(&found), index);
     }
     reply(&api.pool().get(hash).map(|pooled| objects::unmined(&pooled.transaction)))
+}
+
+/// The transaction that took or will take a nonce: mined, or in the pool.
+pub(crate) fn by_sender_and_nonce(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
+    let (sender, Quantity(nonce)) = (call.required::<Address>()?, call.required()?);
+    if let Some(waiting) = pooled(api, sender, nonce) {
+        return reply(&objects::unmined(&waiting));
+    }
+    let Some(hash) = find_by_sender_and_nonce(&api.view(), sender, nonce)? else { return reply(&Value::Null) };
+    match find_mined(api, hash)? {
+        Some((found, index)) => show(Some(&found), index),
+        None => reply(&Value::Null),
+    }
+}
+
+/// Returns the transaction of `sender` with this nonce that is in the pool.
+pub(crate) fn pooled(api: &Api, sender: Address, nonce: u64) -> Option<RecoveredTransaction> {
+    let content = api.pool().content_from(sender);
+    let mut all = content.pending.into_values().chain(content.queued.into_values());
+    all.find_map(|mut by_nonce| by_nonce.remove(&nonce))
 }
 
 pub(crate) fn by_block_number(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
@@ -62,7 +83,7 @@ pub(crate) fn find_receipt(api: &Api, hash: B256) -> Result<Option<objects::Rece
     let Some(location) = view.transaction(hash)? else { return Ok(None) };
     let Some(found) = api.block(&view, location.hash)? else { return Ok(None) };
     let receipts = found.receipts(&view)?;
-    Ok(receipts.and_then(|receipts| objects::receipt(found.block(), &receipts, location.index)))
+    Ok(receipts.and_then(|receipts| objects::whole_receipt(view.spec(), found.block(), &receipts, location.index)))
 }
 
 /// Lists the pool's executable transactions of the node's own accounts, as geth does.

@@ -106,6 +106,10 @@ pub(crate) fn replay_transaction(api: &Arc<Api>, call: &mut Call<'_>) -> Answer 
 
 pub(crate) fn replay_block_transactions(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let (id, types) = (call.required::<BlockId>()?, call.required::<HashSet<TraceType>>()?);
+    if id.header(&api.view())?.is_some_and(|header| header.number == 0) {
+        // The genesis block has no transactions, and no parent either.
+        return reply(&[(); 0]);
+    }
     let mined = Mined::by_id(api, id)?;
     let count = mined.block.transactions.len();
     let traced = mined.replay(api, api.limits.trace_timeout, |context| trace::replay(context, 0..count, &types))?;

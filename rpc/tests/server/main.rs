@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod accounts;
+mod asked_seldom;
 mod calls;
 mod dashboard;
 mod desk;
@@ -16,5 +17,6 @@ mod indexed;
 mod logs;
 mod node;
 mod pushed;
+mod simulated;
 mod tracing;
 mod transactions;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
+use alloy_primitives::{Address, B64, B256, Bytes, Signature, TxKind, U256, hex};
 use chain::pool::TransactionOrder;
 use chain::{BuildRequest, Ledger, LedgerConfig, LedgerHandle, PoolConfig};
 use consensus::crypto::{self, SecretKey};
@@ -16,7 +16,7 @@ use consensus::transaction::encode_transaction;
 use consensus::{Genesis, Transaction};
 use rpc::{
     DevChain, DevMiner, DevPace, DevTerms, HttpConfig, MinerControl, MinerError, RpcConfig, RpcHandle, Services,
-    Signer, SignerError, WalletView, WsConfig, serve,
+    Signer, SignerError, WalletView, Work, WsConfig, serve,
 };
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -32,8 +32,9 @@ const KEYS: [&str; 2] = [
 /// The chain id of the dev chain.
 pub(crate) const CHAIN_ID: u64 = 1337;
 /// All namespaces.
-pub(crate) const ALL: [&str; 17] = [
+pub(crate) const ALL: [&str; 18] = [
     "eth",
+    "ethash",
     "net",
     "web3",
     "drawbridge",
@@ -139,11 +140,15 @@ impl Signer for TestKeys {
     }
 }
 
+/// What the switch gives to miners elsewhere.
+pub(crate) const WORK: Work = Work { seal_hash: B256::repeat_byte(1), target: B256::repeat_byte(2), number: 16 };
+
 /// A switch that only remembers.
 #[derive(Default)]
 pub(crate) struct TestMiner {
     mining: Mutex<bool>,
     etherbase: Mutex<Option<Address>>,
+    reported: Mutex<BTreeMap<B256, u64>>,
 }
 
 impl MinerControl for TestMiner {
@@ -159,7 +164,17 @@ impl MinerControl for TestMiner {
         *self.mining.lock().unwrap()
     }
     fn hash_rate(&self) -> u64 {
-        1000
+        1000 + self.reported.lock().unwrap().values().sum::<u64>()
+    }
+    fn work(&self) -> Result<Work, MinerError> {
+        self.etherbase().ok_or(MinerError::NoEtherbase)?;
+        Ok(WORK)
+    }
+    fn submit_work(&self, seal_hash: B256, nonce: B64) -> bool {
+        seal_hash == WORK.seal_hash && nonce == B64::repeat_byte(7)
+    }
+    fn report_hash_rate(&self, id: B256, hashes_per_second: u64) {
+        self.reported.lock().unwrap().insert(id, hashes_per_second);
     }
     fn etherbase(&self) -> Option<Address> {
         *self.etherbase.lock().unwrap()

@@ -250,3 +250,13 @@ async fn receipts_are_pushed_for_the_transactions_named() {
     let receipts = next(&mut one).await;
     assert_eq!((receipts.as_array().map(Vec::len), &receipts[0]["transactionHash"]), (Some(1), &json!(wanted)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_leave_the_pool_are_pushed() {
+    let node = Node::usual().await;
+    let client = connect(&node).await;
+    let mut dropped = subscribe(&client, json!(["droppedPendingTransactions"])).await;
+    let hash = node.call("eth_sendRawTransaction", json!([transfer(0, 0)])).await;
+    assert_eq!(node.call("txpool_drop", json!([hash])).await, true);
+    assert_eq!(next(&mut dropped).await, hash);
+}

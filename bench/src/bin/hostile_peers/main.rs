@@ -120,7 +120,7 @@ fn run(flags: &Flags) -> Result<Vec<String>, Failure> {
             &attack,
             &deed.sent,
             &deed.offenders,
-            &of_cut_off(&deed, |times| median(times)),
+            &of_cut_off(&deed, median),
             &of_cut_off(&deed, |times| percentile(times, 1.0)),
             &format!("{:.1}", megabytes(growth)),
             &format!("{:.1}", millis(median(&times))),

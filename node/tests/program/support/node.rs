@@ -91,7 +91,8 @@ impl Node {
         node
     }
 
-    fn launch(mut command: Command) -> Self {
+    /// Starts a program that serves nothing, or not yet.
+    pub(crate) fn launch(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());

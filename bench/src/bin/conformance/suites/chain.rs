@@ -37,13 +37,30 @@ pub(crate) const SERVED: Suite = Suite {
     jobs: served_jobs,
 };
 
-/// The chains of the archive `rpc`: folder, file of blocks, whether their seals are real, number of the last block.
-const SERVED_CHAINS: [(&str, &str, &str, u64); 5] = [
-    ("execution-apis-2023-pow", "chain.rlp", "ethash", 3),
-    ("execution-apis-2026", "chain.rlp", "none", 54),
-    ("besu-2023-pow", "blocks.rlp", "ethash", 32),
-    ("besu-2025-trace-pow", "blocks.rlp", "none", 33),
-    ("besu-2026-geth-tracers-pos", "blocks.rlp", "none", 34),
+/// A chain of the archive `rpc`.
+#[derive(Clone, Copy)]
+pub(super) struct ServedChain {
+    /// Its folder.
+    pub(super) folder: &'static str,
+    /// Its file of blocks.
+    pub(super) blocks: &'static str,
+    /// How its seals are checked: `ethash` where they are real, else `none`.
+    pub(super) seal: &'static str,
+    /// The number of its last block.
+    head: u64,
+}
+
+const fn served(folder: &'static str, blocks: &'static str, seal: &'static str, head: u64) -> ServedChain {
+    ServedChain { folder, blocks, seal, head }
+}
+
+/// The chains of the archive `rpc`.
+pub(super) const SERVED_CHAINS: [ServedChain; 5] = [
+    served("execution-apis-2023-pow", "chain.rlp", "ethash", 3),
+    served("execution-apis-2026", "chain.rlp", "none", 54),
+    served("besu-2023-pow", "blocks.rlp", "ethash", 32),
+    served("besu-2025-trace-pow", "blocks.rlp", "none", 33),
+    served("besu-2026-geth-tracers-pos", "blocks.rlp", "none", 34),
 ];
 
 /// How many blocks Drawbridge adds to a chain.
@@ -62,7 +79,7 @@ fn sealed_jobs(context: &Context) -> Result<Vec<Job>, Failure> {
 }
 
 fn served_jobs(context: &Context) -> Result<Vec<Job>, Failure> {
-    let job = |(name, file, seal, head): (&'static str, &'static str, &'static str, u64)| {
+    let job = |ServedChain { folder: name, blocks: file, seal, head }: ServedChain| {
         let (folder, stores) = (context.folder.join(name), context.stores.clone());
         Job::new(name, move |cases| {
             cases.run(NO_FORK, "imports", || {
@@ -130,15 +147,18 @@ fn run_sealed(folder: &Path, stores: &Stores, cases: &mut Cases<'_>) -> Result<(
 }
 
 /// A ledger of one chain on a store of its own.
-struct Chain {
-    ledger: LedgerHandle,
+pub(super) struct Chain {
+    pub(super) ledger: LedgerHandle,
     store: FreshStore,
 }
 
 impl Chain {
     /// Opens a ledger with the chain file of `folder`, to whose `config` the fields of `extra` are added; the rest stays as it is
     /// written, numbers of more than 64 bits among it.
-    fn open(folder: &Path, extra: &Value, stores: &Stores) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// The chain file cannot be read or used.
+    pub(super) fn open(folder: &Path, extra: &Value, stores: &Stores) -> Result<Self, String> {
         let path = folder.join("genesis.json");
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let (before, rest) = text.split_once("\"config\"").ok_or("the chain file has no config")?;
@@ -152,7 +172,11 @@ impl Chain {
         Ok(Self { ledger: ledger.map_err(|error| error.to_string())?, store })
     }
 
-    fn import(&self, path: &Path) -> Checked {
+    /// Imports all blocks of a file.
+    ///
+    /// # Errors
+    /// A block is not valid, or the file cannot be read.
+    pub(super) fn import(&self, path: &Path) -> Checked {
         let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let imported = files::import(&self.ledger, BufReader::new(file), now, |_| {});
         imported.map(drop).map_err(|error: FileError| error.to_string())

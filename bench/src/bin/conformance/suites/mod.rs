@@ -9,6 +9,7 @@ mod keystore;
 mod precompile;
 mod proof_of_work;
 mod rlp;
+mod rpc;
 mod state;
 mod tracers;
 mod transaction;
@@ -35,4 +36,5 @@ pub(crate) const ALL: &[Suite] = &[
     keystore::SUITE,
     typed_data::SUITE,
     tracers::SUITE,
+    rpc::SUITE,
 ];

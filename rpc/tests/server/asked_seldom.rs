@@ -1,0 +1,126 @@
+//! Methods that few clients call: work for miners elsewhere, the configuration of forks, storage in bulk, sending again.
+
+use alloy_primitives::{Address, B64, B256, U256, hex};
+use serde_json::{Value, json};
+
+use crate::node::{Node, WORK, account, transfer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_is_given_and_taken_under_both_names() {
+    let node = Node::usual().await;
+    assert_eq!(node.refusal("eth_getWork", json!([])).await.1, "etherbase must be explicitly specified");
+    node.call("miner_setEtherbase", json!([account(0)])).await;
+    for namespace in ["eth", "ethash"] {
+        let name = |method: &str| format!("{namespace}_{method}");
+        let work = node.call(&name("getWork"), json!([])).await;
+        assert_eq!(work, json!([WORK.seal_hash, B256::ZERO, WORK.target, "0x10"]));
+        let submit = |nonce: u8| json!([B64::repeat_byte(nonce), WORK.seal_hash, B256::ZERO]);
+        assert_eq!(node.call(&name("submitWork"), submit(7)).await, true);
+        assert_eq!(node.call(&name("submitWork"), submit(8)).await, false);
+        assert_eq!(node.refusal(&name("submitWork"), json!(["0x12", WORK.seal_hash])).await.0, -32602);
+        let rate = json!(["0x64", B256::with_last_byte(u8::try_from(namespace.len()).unwrap())]);
+        assert_eq!(node.call(&name("submitHashrate"), rate).await, true);
+    }
+    assert_eq!(node.call("eth_hashrate", json!([])).await, "0x4b0");
+    assert_eq!(node.call("eth_getHashrate", json!([])).await, 1200);
+    assert_eq!(node.call("ethash_getHashrate", json!([])).await, 1200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_is_read_in_bulk() {
+    let node = Node::usual().await;
+    let contract = node.deploy("00").await;
+    let wanted = json!({ contract.to_string(): ["0x0", B256::with_last_byte(1)], account(0).to_string(): ["0x5"] });
+    let values = node.call("eth_getStorageValues", json!([wanted, "latest"])).await;
+    let key = |address: Address| format!("{address:#x}");
+    assert_eq!(values[key(contract)], json!([B256::ZERO, B256::ZERO]));
+    assert_eq!(values[key(account(0))], json!([B256::ZERO]));
+    assert_eq!(node.refusal("eth_getStorageValues", json!([{}])).await, (-32602, "empty request".to_owned()));
+    let many = json!([{ contract.to_string(): vec!["0x0"; 1025] }]);
+    assert_eq!(node.refusal("eth_getStorageValues", many).await.0, -38026);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_says_what_rules_hold_and_what_it_keeps() {
+    let node = Node::usual().await;
+    node.chain.mine();
+    let config = node.call("eth_config", json!([])).await;
+    let current = &config["current"];
+    assert_eq!((&config["next"], &config["last"]), (&Value::Null, &Value::Null));
+    assert_eq!((&current["activationTime"], &current["chainId"]), (&json!(0), &json!("0x539")));
+    assert_eq!(current["precompiles"]["P256VERIFY"], json!(Address::from_word(B256::from(U256::from(0x100)))));
+    assert_eq!(current["precompiles"].as_object().map(serde_json::Map::len), Some(18));
+    assert!(current["systemContracts"]["HISTORY_STORAGE_ADDRESS"].is_string());
+    assert_eq!(current["forkId"].as_str().map(str::len), Some(10));
+    let can = node.call("eth_capabilities", json!([])).await;
+    assert_eq!(can["head"]["number"], "0x1");
+    for kind in ["state", "tx", "logs", "receipts", "blocks", "stateproofs"] {
+        assert_eq!(can[kind], json!({ "disabled": false, "oldestBlock": "0x0" }), "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_names_its_transaction() {
+    let node = Node::usual().await;
+    let hash = node.call("eth_sendRawTransaction", json!([transfer(0, 0)])).await;
+    let ask = |nonce: &str| json!([account(0), nonce]);
+    let waiting = node.call("eth_getTransactionBySenderAndNonce", ask("0x0")).await;
+    assert_eq!((&waiting["hash"], &waiting["blockNumber"]), (&hash, &Value::Null));
+    node.chain.mine();
+    let mined = node.call("eth_getTransactionBySenderAndNonce", ask("0x0")).await;
+    assert_eq!((&mined["hash"], &mined["blockNumber"]), (&hash, &json!("0x1")));
+    assert_eq!(node.call("eth_getTransactionBySenderAndNonce", ask("0x1")).await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_transaction_is_sent_again() {
+    let node = Node::usual().await;
+    let request = json!({ "from": account(0), "to": Address::repeat_byte(3), "value": "0x1", "nonce": "0x0" });
+    let first = node.call("eth_sendTransaction", json!([request])).await;
+    let second = node.call("eth_resend", json!([request, "0x12a05f2000", "0x7530"])).await;
+    assert_ne!(first, second);
+    assert_eq!(node.call("eth_getTransactionByHash", json!([first])).await, Value::Null);
+    let replaced = node.call("eth_getTransactionByHash", json!([second])).await;
+    assert_eq!((&replaced["gas"], &replaced["maxFeePerGas"]), (&json!("0x7530"), &json!("0x12a05f2000")));
+    let mut other = request.clone();
+    other["value"] = json!("0x2");
+    assert!(node.refusal("eth_resend", json!([other])).await.1.contains("not found"));
+    other.as_object_mut().unwrap().remove("nonce");
+    let words = "missing transaction nonce in transaction spec".to_owned();
+    assert_eq!(node.refusal("eth_resend", json!([other])).await, (-32000, words));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typed_data_is_signed_under_the_old_name_too() {
+    let node = Node::usual().await;
+    let data = json!({
+        "types": { "EIP712Domain": [], "Door": [{ "name": "number", "type": "uint256" }] },
+        "primaryType": "Door", "domain": {}, "message": { "number": 7 },
+    });
+    let params = json!([account(0), data]);
+    let signature = node.call("eth_signTypedData_v4", params.clone()).await;
+    assert_eq!(node.call("eth_signTypedData", params).await, signature);
+    assert_eq!(hex::decode(signature.as_str().unwrap()).map(|bytes| bytes.len()), Ok(65));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_can_wait_for_confirmations() {
+    let node = std::sync::Arc::new(Node::usual().await);
+    let waits = |confirmations: &'static str, nonce: u64, timeout: &'static str| {
+        let node = node.clone();
+        let params = json!([transfer(0, nonce), timeout, confirmations]);
+        tokio::spawn(async move { node.try_call("eth_sendRawTransactionSync", params).await })
+    };
+    let waiting = waits("0x3", 0, "0x7530");
+    while node.call("txpool_status", json!([])).await["pending"] != "0x1" {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..2 {
+        node.chain.mine();
+    }
+    assert!(!waiting.is_finished(), "two blocks are not three");
+    node.chain.mine();
+    assert_eq!(waiting.await.unwrap().unwrap()["blockNumber"], "0x1");
+    let error = waits("0x9", 1, "0x64").await.unwrap().unwrap_err();
+    assert_eq!(error["code"], 4);
+}
