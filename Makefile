@@ -31,7 +31,7 @@ unexport SECONDS
 endif
 CLUSTER_DIR ?= cluster
 
-.PHONY: run build build-all setup setup-all test lint doc unit contracts clients tools orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample rpc-abuse help
+.PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients tools orders hostile proxy devices device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample rpc-abuse help
 .PHONY: abuse-sample faults crash power disk-full io-errors corrupt differential cluster partitions simulate
 
 help: ## shows the targets
@@ -44,11 +44,11 @@ cluster: build ## four miners and a node for JSON-RPC on this machine, and a liv
 	@[ -d "$(CLUSTER_DIR)" ] || $(BIN) network new --nodes 4 --out "$(CLUSTER_DIR)" --lightkdf --miner-cpu 20
 	exec $(BIN) network run "$(CLUSTER_DIR)" $(CLUSTER_SECONDS)
 
-build: setup
+build: setup desk-built
 	cargo build $(CARGO_FLAGS)
 
 # The tests' features are unified with those of the programs, so that one build serves both.
-build-all: setup-all
+build-all: setup-all desk-built
 	cargo build $(CARGO_FLAGS) --all-targets
 
 setup:
@@ -57,23 +57,31 @@ setup:
 setup-all:
 	@scripts/setup.sh all
 
+# The browser application, which cargo embeds: built where its sources changed, left out where there is no Node.js.
+desk-built: setup
+	@scripts/desk.sh
+
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
-lint: setup-all ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
+lint: setup-all desk-built ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	scripts/no-std.sh
 
-doc: setup-all
+doc: setup-all desk-built
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
 
-unit: setup-all
+unit: setup-all desk-built
 	cargo nextest run $(CARGO_FLAGS) --no-fail-fast
 
 contracts: setup-all ## compiles the contracts again and compares with the checked-in artifacts
 	scripts/contracts.sh
+
+desk: build-all ## the desk: type check, unit tests, and the whole story in a real browser
+	scripts/desk.sh test
+	DRAWBRIDGE_BIN=$(BIN) scripts/desk-e2e.sh
 
 clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
 	DRAWBRIDGE_BIN=$(BIN) scripts/clients.sh

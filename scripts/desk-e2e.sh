@@ -4,8 +4,9 @@
 #   scripts/desk-e2e.sh [NAME…]      # all stories, or those whose names contain one of the words
 #
 # DRAWBRIDGE_BIN names the program, which must have the desk built in. CHROMIUM names the browser (default: Debian's chromium, installed where it
-# is missing and that is possible). DESK_SCREENSHOTS names a folder for screenshots (default: docs/screenshots). DESK_E2E_PREVIEW=1 serves the desk
-# from desk/dist by Vite instead of by the node.
+# is missing and that is possible). DESK_SCREENSHOTS names a folder for screenshots (default: target/desk-screenshots; docs/screenshots renews those of
+# the README). DESK_LANES is how many stories are told at a time (default 2). DESK_E2E_PREVIEW=1 serves the desk from desk/dist by Vite instead
+# of by the node.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -39,5 +40,5 @@ if [ -z "$browser" ]; then
   browser=$(command -v chromium)
 fi
 export CHROMIUM=$browser
-export DESK_SCREENSHOTS=${DESK_SCREENSHOTS:-$root/docs/screenshots}
+export DESK_SCREENSHOTS=${DESK_SCREENSHOTS:-${CARGO_TARGET_DIR:-$root/target}/desk-screenshots}
 exec node "$root/desk/e2e/run.mjs" "$@"

@@ -16,10 +16,15 @@ has_libclang() {
 need build-essential sh -c 'command -v cc && command -v c++ && command -v make'
 need pkg-config command -v pkg-config
 need libclang-dev has_libclang
+# For the desk, the browser application; without them the program is built without it.
+wished=()
+command -v node >/dev/null 2>&1 || wished+=(nodejs)
+command -v npm >/dev/null 2>&1 || wished+=(npm)
 if [ "${1:-}" = all ]; then
-  # For the tests and the order experiment: web clients from npm and PyPI.
-  need nodejs command -v node
-  need npm command -v npm
+  # For the tests and the order experiment: web clients from npm and PyPI, the desk and its browser.
+  missing+=("${wished[@]}")
+  wished=()
+  need chromium sh -c 'command -v chromium || command -v chromium-browser || command -v google-chrome'
   # The broker that the shadow service is tried behind, beside its own.
   need mosquitto sh -c 'PATH=$PATH:/usr/sbin command -v mosquitto'
   need curl command -v curl
@@ -38,12 +43,23 @@ if ! command -v cargo >/dev/null 2>&1; then
   echo "setup: no cargo: install the Rust toolchain (1.94.1 or newer) by rustup, then run this again" >&2
   exit 1
 fi
-if [ "${#missing[@]}" -gt 0 ]; then
-  if [ "$(id -u)" -eq 0 ]; then
-    as_root=()
-  elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-    as_root=(sudo -n)
+may_install=yes
+if [ "$(id -u)" -eq 0 ]; then
+  as_root=()
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+  as_root=(sudo -n)
+else
+  may_install=
+fi
+if [ "${#wished[@]}" -gt 0 ]; then
+  if [ -n "$may_install" ] && command -v apt-get >/dev/null 2>&1; then
+    missing+=("${wished[@]}")
   else
+    echo "setup: without ${wished[*]} the program is built without the desk, its browser application" >&2
+  fi
+fi
+if [ "${#missing[@]}" -gt 0 ]; then
+  if [ -z "$may_install" ]; then
     echo "setup: these packages are missing, and installing them needs root: ${missing[*]}" >&2
     echo "setup: run \`sudo apt-get install ${missing[*]}\`, then run this again" >&2
     exit 1

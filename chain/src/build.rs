@@ -4,6 +4,7 @@ use alloy_consensus::constants::EMPTY_WITHDRAWALS;
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Transaction as _, proofs};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bytes};
+use consensus::validation::Departures;
 use consensus::{
     ChainSpec, Fork, Header, RecoveredBlock, RecoveredTransaction, SealedHeader, Witness, difficulty, fees, seal,
 };
@@ -42,6 +43,10 @@ pub struct Candidate {
     receipts: Vec<Receipt>,
     stage: Stage,
     seal: Option<(SealedHeader, Option<Witness>)>,
+    /// The root of the state on which the block was executed.
+    pub(crate) parent_state_root: B256,
+    /// What the block was asked to have against the rules.
+    pub(crate) departures: Departures,
 }
 
 impl Candidate {
@@ -84,9 +89,13 @@ pub(crate) fn build(
     view: &ChainView,
     pool: &Pool,
     request: &BuildRequest,
+    departures: Departures,
 ) -> Result<(Candidate, Vec<Address>), ImportError> {
     is_made_here(view)?;
     let mut header = unexecuted_header(view, request)?;
+    header.base_fee_per_gas = header.base_fee_per_gas.map(|follows| departures.base_fee.unwrap_or(follows));
+    header.mix_hash = departures.mix_hash.unwrap_or(header.mix_hash);
+    header.gas_limit = departures.gas_limit.unwrap_or(header.gas_limit);
     let mut stage = Stage::new(view.snapshot.clone());
     let best = pool.best(request.order, header.base_fee_per_gas, request.min_tip_wei);
     let (executed, transactions, failed) = {
@@ -108,7 +117,8 @@ pub(crate) fn build(
     header.transactions_root = transactions_root;
     header.receipts_root = receipts_root;
     header.logs_bloom = logs_bloom(&executed.receipts);
-    Ok((Candidate { header, transactions, receipts: executed.receipts, stage, seal: None }, failed))
+    let (receipts, parent_state_root) = (executed.receipts, view.state_root);
+    Ok((Candidate { header, transactions, receipts, stage, seal: None, parent_state_root, departures }, failed))
 }
 
 fn transactions_root(transactions: &[RecoveredTransaction]) -> B256 {

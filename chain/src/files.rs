@@ -113,9 +113,10 @@ pub fn import(
 ) -> Result<ImportReport, FileError> {
     let (sender, receiver) = bounded(READ_AHEAD);
     let spec = ledger.view().spec().clone();
+    let takes_impersonated = ledger.pool().takes_impersonated();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let mut items = Items { spec, input, item: 0, offset: 0, peeked: None };
+            let mut items = Items { spec, takes_impersonated, input, item: 0, offset: 0, peeked: None };
             // The importer hangs up at its first error; reading on would serve nobody.
             while let Some(block) = items.next_block().transpose() {
                 let failed = block.is_err();
@@ -151,6 +152,8 @@ pub fn import(
 /// Cuts a stream into RLP items.
 struct Items<R> {
     spec: Arc<ChainSpec>,
+    /// Whether this is a development chain, where transactions may name their sender instead of a signature.
+    takes_impersonated: bool,
     input: R,
     item: u64,
     offset: u64,
@@ -164,8 +167,13 @@ impl<R: Read> Items<R> {
         let Some(bytes) = self.next_item()? else { return Ok(None) };
         let block: Block = block::decode_block(&bytes).map_err(|error| self.malformed(error.to_string()))?;
         let witness = self.next_witness()?;
-        let recover = |error: TransactionError| self.malformed(error.to_string());
-        Ok(Some((RecoveredBlock::recover_by(&self.spec, block, witness).map_err(recover)?, self.offset)))
+        let recovered = if self.takes_impersonated {
+            RecoveredBlock::recover_or_impersonate(block, witness)
+        } else {
+            RecoveredBlock::recover_by(&self.spec, block, witness)
+        };
+        let recovered = recovered.map_err(|error: TransactionError| self.malformed(error.to_string()))?;
+        Ok(Some((recovered, self.offset)))
     }
 
     fn next_witness(&mut self) -> Result<Option<Witness>, FileError> {

@@ -7,8 +7,10 @@ use std::thread::JoinHandle;
 
 use alloy_primitives::{B64, B256};
 use arc_swap::ArcSwap;
+use consensus::validation::Departures;
 use consensus::{Genesis, RecoveredBlock, RecoveredTransaction, Witness};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use evm_runtime::state::AccountAmendment;
 use parking_lot::{Mutex, RwLock};
 use storage::{RowCache, StorageError, Store, Table};
 
@@ -19,6 +21,7 @@ use crate::import::{ImportError, ImportOutcome, Imported, Reorganisation, Writer
 use crate::index;
 use crate::open::{LedgerConfig, OpenError, head_view, initialise};
 use crate::pool::{DropReason, JournalError, JournalReport, Pool, PoolError, TransactionOrigin};
+use crate::rewind::{self, AfterRewind, BLOCKS_PER_BATCH, RewindTarget};
 use crate::snapshot::StateSnapshot;
 use crate::verify;
 use crate::view::ChainView;
@@ -33,7 +36,7 @@ pub enum Fact {
     NewHead {
         /// The chain after the change.
         view: Arc<ChainView>,
-        /// The blocks that became canonical, oldest first; the last one is the head.
+        /// The blocks that became canonical, oldest first; the last one is the head. None where an operator has gone back.
         added: Vec<Arc<RecoveredBlock>>,
         /// What left the canonical chain, where the change was no mere growth.
         reorganisation: Option<Arc<Reorganisation>>,
@@ -65,6 +68,8 @@ enum Command {
     Import(Box<RecoveredBlock>, u64, Sender<Result<ImportOutcome, ImportError>>),
     ImportMined(Box<Candidate>, u64, Sender<Result<ImportOutcome, ImportError>>),
     Adopt(Box<StateSnapshot>, u64, Sender<Result<ImportOutcome, ImportError>>),
+    Rewind(RewindTarget, AfterRewind, u64, Sender<Result<ImportOutcome, ImportError>>),
+    Amend(Vec<AccountAmendment>, u64, Sender<Result<ImportOutcome, ImportError>>),
     Stop,
 }
 
@@ -180,6 +185,37 @@ impl LedgerHandle {
         self.ask(|reply| Command::Adopt(Box::new(state), now, reply))
     }
 
+    /// Makes an earlier canonical block the head, and waits until it is committed: whatever is final is an operator's to undo.
+    /// Subscribers are told as of a reorganisation to a branch without blocks. `now` is the clock in seconds.
+    ///
+    /// The blocks that leave stay in the store; one that is imported again and is heavier than the head is taken again. Some thousand
+    /// blocks go in one atomic batch, more in several.
+    ///
+    /// # Errors
+    /// The block is above the head or below what can be undone ([`ImportError::Refused`]), or our own store failed.
+    pub fn rewind(&self, target: RewindTarget, then: AfterRewind, now: u64) -> Result<(), ImportError> {
+        rewind::refuse_rewind(&self.view(), target.number)?;
+        loop {
+            let step = self.view().head().number.saturating_sub(BLOCKS_PER_BATCH);
+            let is_last = step <= target.number;
+            let part = if is_last { target } else { RewindTarget::block(step) };
+            let then = if is_last { then.clone() } else { then.on_the_way() };
+            self.ask(|reply| Command::Rewind(part, then, now, reply))?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Changes the state after the head by hand, as one atomic batch, and waits until it is committed. Each account may be named
+    /// once. What is built or executed from then on sees it; no other node does, so that the chain must be this node's alone.
+    ///
+    /// # Errors
+    /// Our own store failed.
+    pub fn amend(&self, accounts: Vec<AccountAmendment>, now: u64) -> Result<(), ImportError> {
+        self.ask(|reply| Command::Amend(accounts, now, reply)).map(drop)
+    }
+
     fn ask(
         &self,
         command: impl FnOnce(Sender<Result<ImportOutcome, ImportError>>) -> Command,
@@ -241,7 +277,16 @@ impl LedgerHandle {
     /// # Errors
     /// Our own store failed.
     pub fn build(&self, request: &BuildRequest) -> Result<Candidate, ImportError> {
-        let (candidate, failed) = build::build(&self.view(), self.pool(), request)?;
+        self.build_departing(request, Departures::default())
+    }
+
+    /// Builds a block as [`LedgerHandle::build`], but with fields that a development chain's operator wants against the rules. Only
+    /// [`LedgerHandle::import_mined`] takes it.
+    ///
+    /// # Errors
+    /// Our own store failed.
+    pub fn build_departing(&self, request: &BuildRequest, departures: Departures) -> Result<Candidate, ImportError> {
+        let (candidate, failed) = build::build(&self.view(), self.pool(), request, departures)?;
         if !failed.is_empty() {
             let head = self.shared.head.load();
             self.shared.publish_dropped(self.shared.pool.recheck(&failed, &**head));
@@ -316,17 +361,29 @@ impl Shared {
     /// Runs the writer until it is told to stop or the store fails.
     fn write(&self, mut writer: Writer, commands: &Receiver<Command>) {
         while let Ok(command) = commands.recv() {
+            let mut then = AfterRewind::ReturnTransactions;
             let (result, now, reply) = match command {
                 Command::Import(block, now, reply) => (writer.import(*block, now), now, reply),
                 Command::ImportMined(candidate, now, reply) => (writer.import_mined(*candidate, now), now, reply),
                 Command::Adopt(state, now, reply) => (writer.adopt(&state), now, reply),
+                Command::Rewind(target, wanted, now, reply) => {
+                    then = wanted;
+                    (writer.rewind(target), now, reply)
+                }
+                Command::Amend(accounts, now, reply) => (writer.amend(accounts), now, reply),
                 Command::Stop => return,
             };
+            let state_before = self.head.load().state_root();
             self.view.store(writer.view.clone());
             let out_of_space = result.as_ref().is_err_and(ImportError::is_out_of_space);
             self.is_out_of_space.store(out_of_space, Ordering::Relaxed);
             let fatal = result.as_ref().err().filter(|error| error.is_fatal()).cloned();
-            let outcome = result.map(|imported| self.follow(&writer.view, imported, now));
+            let outcome = result.map(|imported| {
+                let is_news = imported.has_moved()
+                    || writer.view.state_root != state_before
+                    || matches!(then, AfterRewind::ReplacePool(_));
+                if is_news { self.follow(&writer.view, imported, then, now) } else { imported.outcome }
+            });
             // Nobody waits for the answer any more: the import stands all the same.
             let _ = reply.send(outcome);
             if let Some(error) = fatal {
@@ -337,21 +394,28 @@ impl Shared {
     }
 
     /// Tells pool and subscribers what an import changed.
-    fn follow(&self, view: &Arc<ChainView>, imported: Imported, now: u64) -> ImportOutcome {
-        if imported.added.is_empty() {
-            return imported.outcome;
-        }
+    fn follow(&self, view: &Arc<ChainView>, imported: Imported, then: AfterRewind, now: u64) -> ImportOutcome {
         let head = Arc::new(PoolHead::new(view));
         self.head.store(head.clone());
-        let returned = imported.reorganisation.iter().flat_map(|reorganisation| reorganisation.dropped.iter().rev());
-        let returned = returned.flat_map(|(block, _)| block.transactions.iter().cloned()).collect();
-        let mut mined = imported.added.iter().flat_map(|block| block.transactions.iter());
-        let dropped = self.pool.on_new_head(&*head, &mut mined, returned, now);
-        self.publish(&Fact::NewHead {
-            view: view.clone(),
-            added: imported.added.clone(),
-            reorganisation: imported.reorganisation.map(Arc::new),
-        });
+        let has_moved = imported.has_moved();
+        let dropped = match then {
+            AfterRewind::ReplacePool(wanted) => self.pool.replace(wanted, &*head, now),
+            AfterRewind::ReturnTransactions if has_moved => {
+                let left = imported.reorganisation.iter().flat_map(|moved| moved.dropped.iter().rev());
+                let returned = left.flat_map(|(block, _)| block.transactions.iter().cloned()).collect();
+                let mut mined = imported.added.iter().flat_map(|block| block.transactions.iter());
+                self.pool.on_new_head(&*head, &mut mined, returned, now)
+            }
+            // Changed by hand: whatever waits may be affordable now, or not any more.
+            AfterRewind::ReturnTransactions => self.pool.recheck(&self.pool.senders(), &*head),
+        };
+        if has_moved {
+            self.publish(&Fact::NewHead {
+                view: view.clone(),
+                added: imported.added.clone(),
+                reorganisation: imported.reorganisation.map(Arc::new),
+            });
+        }
         self.publish_dropped(dropped);
         imported.outcome
     }

@@ -1,6 +1,6 @@
 //! What the pool knows of the head.
 
-use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use consensus::fees;
 use evm_runtime::state::StateSource;
 use evm_runtime::{StateError, StateView};
@@ -12,6 +12,7 @@ use crate::view::ChainView;
 pub(crate) struct PoolHead {
     facts: HeadFacts,
     state: StateView,
+    state_root: B256,
 }
 
 impl PoolHead {
@@ -28,7 +29,12 @@ impl PoolHead {
             chain_id: spec.chain_id,
             contract_size_limit: spec.contract_size_limit,
         };
-        Self { facts, state: view.head_state() }
+        Self { facts, state: view.head_state(), state_root: view.state_root }
+    }
+
+    /// Returns the root of the state at the head.
+    pub(crate) fn state_root(&self) -> B256 {
+        self.state_root
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use consensus::ethash::LightCaches;
 use consensus::ethereum::ommers::{ANCESTORS, Ancestor};
+use consensus::validation::Departures;
 use consensus::{ChainSpec, Era, Header, RecoveredBlock, SealedHeader, ValidationError, fork_choice, validation};
 use evm_runtime::execute::execute_block;
 use evm_runtime::receipt::{encode_receipts, logs_bloom, receipts_root};
@@ -12,6 +13,7 @@ use evm_runtime::requests::requests_hash;
 use evm_runtime::{ExecutedBlock, ExecutionError, Receipt, StateError, state};
 use storage::{Reader, RowCache, Snapshot, Stage, StorageError, Store, Table, Write};
 
+use crate::amendments;
 use crate::build::Candidate;
 use crate::index;
 use crate::open::LedgerConfig;
@@ -48,6 +50,9 @@ pub enum ImportError {
         /// What the chain file says, and what to do.
         why: String,
     },
+    /// What was asked for cannot be done; nothing has changed.
+    #[error("{0}")]
+    Refused(String),
     /// Our own store failed: stop.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -135,8 +140,13 @@ pub(crate) struct Imported {
 }
 
 impl Imported {
-    fn nothing(outcome: ImportOutcome) -> Self {
+    pub(crate) fn nothing(outcome: ImportOutcome) -> Self {
         Self { outcome, added: Vec::new(), reorganisation: None }
+    }
+
+    /// Tells whether the head is another one.
+    pub(crate) fn has_moved(&self) -> bool {
+        !self.added.is_empty() || self.reorganisation.is_some()
     }
 }
 
@@ -154,7 +164,7 @@ impl Writer {
     /// Imports one block; on success the writer's view is the new one.
     pub(crate) fn import(&mut self, block: RecoveredBlock, now: u64) -> Result<Imported, ImportError> {
         let snapshot = self.view.snapshot.clone();
-        if number_of(&*snapshot, block.hash())?.is_some() {
+        if self.is_settled(&*snapshot, block.hash())? {
             return Ok(Imported::nothing(ImportOutcome::Known));
         }
         self.refuse_known_invalid(&block)?;
@@ -162,7 +172,7 @@ impl Writer {
         if self.view.spec.era_of(&block.header) != Era::Merged {
             validation::validate_not_future(&block.header, now)?;
         }
-        let parent = self.validate(&*snapshot, &block)?;
+        let parent = self.validate(&*snapshot, &block, &Departures::default())?;
         let total_difficulty = parent.total_difficulty.saturating_add(block.header.difficulty);
         let block = Arc::new(block);
         if block.header.parent_hash == self.view.head.hash() {
@@ -181,17 +191,33 @@ impl Writer {
 
     /// Imports a block of our own, which was executed when it was built.
     pub(crate) fn import_mined(&mut self, candidate: Candidate, now: u64) -> Result<Imported, ImportError> {
+        let (built_on, departures) = (candidate.parent_state_root, candidate.departures);
         let (block, receipts, mut stage) = candidate.into_parts();
         if block.header.parent_hash != self.view.head.hash() {
             return self.import(block, now);
         }
+        if built_on != self.view.state_root {
+            let problem = "the state was changed by hand while the block was built";
+            return Err(ImportError::Refused(problem.to_owned()));
+        }
         validation::validate_not_future(&block.header, now)?;
-        let parent = self.validate(&*self.view.snapshot, &block)?;
+        let parent = self.validate(&*self.view.snapshot, &block, &departures)?;
         let total_difficulty = parent.total_difficulty.saturating_add(block.header.difficulty);
         let block = Arc::new(block);
         put_connected(&mut stage, &block, total_difficulty, &receipts)?;
         self.commit_head(stage, &block, total_difficulty)?;
         Ok(Imported { outcome: ImportOutcome::Canonical { reverted: 0 }, added: vec![block], reorganisation: None })
+    }
+
+    /// Tells whether a block is known and stands where it belongs. One that was left by going back and is heavier than the head is
+    /// taken again.
+    fn is_settled(&self, reader: &dyn Reader, hash: B256) -> Result<bool, ImportError> {
+        let Some(number) = number_of(reader, hash)? else { return Ok(false) };
+        if canonical_hash(reader, number)? == Some(hash) {
+            return Ok(true);
+        }
+        let record = HeaderRecord::read(reader, number, hash)?;
+        Ok(record.is_none_or(|record| record.total_difficulty <= self.view.head_td))
     }
 
     fn refuse_known_invalid(&mut self, block: &RecoveredBlock) -> Result<(), ImportError> {
@@ -204,7 +230,12 @@ impl Writer {
     }
 
     /// Checks all that needs no execution, and returns the parent's record.
-    fn validate(&self, reader: &dyn Reader, block: &RecoveredBlock) -> Result<HeaderRecord, ImportError> {
+    fn validate(
+        &self,
+        reader: &dyn Reader,
+        block: &RecoveredBlock,
+        departures: &Departures,
+    ) -> Result<HeaderRecord, ImportError> {
         let spec = &self.view.spec;
         validation::validate_header_alone(spec, block)?;
         let parent_hash = block.header.parent_hash;
@@ -213,7 +244,7 @@ impl Writer {
         let record = record.ok_or(ImportError::UnknownParent(parent_hash))?;
         let parent = SealedHeader::with_known_hash(record.header.clone(), parent_hash);
         let grandparent = grandparent_timestamp(reader, &parent)?;
-        validation::validate_header_against_parent(spec, &block.header, &parent, grandparent)?;
+        validation::validate_departing_header(spec, &block.header, &parent, grandparent, departures)?;
         validation::validate_terminal_difficulty(spec, &block.header, record.total_difficulty)?;
         validation::validate_body(spec, &block.header, &block.to_block().body, parent.timestamp)?;
         if !block.ommers.is_empty() {
@@ -316,7 +347,7 @@ impl Writer {
         Ok((number, branch))
     }
 
-    fn disconnect_to(&self, stage: &mut Stage, ancestor: u64) -> Result<Vec<DroppedBlock>, ImportError> {
+    pub(crate) fn disconnect_to(&self, stage: &mut Stage, ancestor: u64) -> Result<Vec<DroppedBlock>, ImportError> {
         let mut dropped = Vec::new();
         let (mut number, mut hash) = (self.view.head.number, self.view.head.hash());
         while number > ancestor {
@@ -355,18 +386,20 @@ impl Writer {
         Ok(self.cache.view(self.store.snapshot()))
     }
 
-    fn commit_head(
+    pub(crate) fn commit_head(
         &mut self,
         mut stage: Stage,
         block: &RecoveredBlock,
         total_difficulty: alloy_primitives::U256,
     ) -> Result<(), ImportError> {
         self.forget_old_history(&mut stage, block.number())?;
+        let amended = amendments::root(&stage, block.number(), block.hash())?;
         let snapshot = self.commit(stage)?;
         self.view = Arc::new(ChainView {
             spec: self.view.spec.clone(),
             snapshot,
             head: block.header.clone(),
+            state_root: amended.unwrap_or(block.header.state_root),
             head_td: total_difficulty,
             genesis_hash: self.view.genesis_hash,
             base: self.view.base,
@@ -383,7 +416,7 @@ impl Writer {
     }
 }
 
-fn corrupt(problem: &str) -> ImportError {
+pub(crate) fn corrupt(problem: &str) -> ImportError {
     ImportError::Corrupt(problem.to_owned())
 }
 
@@ -407,8 +440,9 @@ fn ancestors(reader: &dyn Reader, header: &Header) -> Result<Vec<Ancestor>, Stor
     Ok(ancestors)
 }
 
-/// Executes a block on the stage's head, compares the outcome with its header, and makes it the stage's head.
-fn connect(
+/// Executes a block on the stage's head, compares the outcome with its header, and makes it the stage's head; what was changed by
+/// hand after it is changed again.
+pub(crate) fn connect(
     spec: &ChainSpec,
     stage: &mut Stage,
     block: &RecoveredBlock,
@@ -425,7 +459,8 @@ fn connect(
         return Err(ImportError::Invalid(format!("state root: header says {expected}, execution gives {actual}")));
     }
     applied.write(stage, Some(block.number()))?;
-    Ok(put_connected(stage, block, total_difficulty, &executed.receipts)?)
+    put_connected(stage, block, total_difficulty, &executed.receipts)?;
+    amendments::repeat(stage, block.number(), block.hash())
 }
 
 fn compare(header: &Header, executed: &ExecutedBlock) -> Result<(), ImportError> {
@@ -469,8 +504,9 @@ pub(crate) fn disconnect(stage: &mut Stage, block: &RecoveredBlock) -> Result<()
     let root = state::undo(stage, block.number())?;
     index::disconnect(stage, block)?;
     remove_canonical(stage, block);
-    let parent = HeaderRecord::read(stage, block.number().saturating_sub(1), block.header.parent_hash)?;
-    let expected = parent.ok_or_else(|| corrupt("the parent of the head is gone"))?.header.state_root;
+    let (number, hash) = (block.number().saturating_sub(1), block.header.parent_hash);
+    let parent = HeaderRecord::read(stage, number, hash)?.ok_or_else(|| corrupt("the parent of the head is gone"))?;
+    let expected = amendments::root(stage, number, hash)?.unwrap_or(parent.header.state_root);
     if root == expected {
         Ok(())
     } else {

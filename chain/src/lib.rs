@@ -3,6 +3,7 @@
 //! One thread owns the [`Ledger`]'s writing side and imports one block after the other; everyone else holds a [`LedgerHandle`]
 //! and reads a [`ChainView`], one moment's snapshot, without waiting for the writer.
 
+mod amendments;
 pub mod backup;
 mod build;
 pub mod files;
@@ -13,6 +14,7 @@ pub mod index;
 mod open;
 pub mod pool;
 mod records;
+mod rewind;
 pub mod snapshot;
 pub mod verify;
 mod view;
@@ -23,5 +25,6 @@ pub use import::{DroppedBlock, ImportError, ImportOutcome, Reorganisation};
 pub use open::{FORMAT, LedgerConfig, OpenError, initialise, stored_chain_file};
 pub use pool::{Pool, PoolConfig, PoolError, TransactionOrder, TransactionOrigin};
 pub use records::HeaderRecord;
+pub use rewind::{AfterRewind, RewindTarget};
 pub use snapshot::{Need, SnapshotBuilder, SnapshotFault, StateSnapshot};
 pub use view::{ChainView, TransactionLocation, ViewError};

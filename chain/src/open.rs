@@ -9,6 +9,7 @@ use evm_runtime::receipt::encode_receipts;
 use evm_runtime::{StateError, state};
 use storage::{Durability, Snapshot, Stage, StorageError, Store, Table};
 
+use crate::amendments;
 use crate::import::ImportError;
 use crate::pool::PoolConfig;
 use crate::records::{
@@ -207,17 +208,16 @@ pub(crate) fn head_view(snapshot: Snapshot, genesis: &Genesis) -> Result<ChainVi
         return Err(corrupt("the head's header has another hash"));
     }
     let root = state::stored_root(&*snapshot)?;
-    if root != head.state_root {
-        return Err(OpenError::Corrupt(format!(
-            "state root: the head says {}, the stored trie {root}",
-            head.state_root
-        )));
+    let expected = amendments::root(&*snapshot, number, hash)?.unwrap_or(head.state_root);
+    if root != expected {
+        return Err(OpenError::Corrupt(format!("state root: the head says {expected}, the stored trie {root}")));
     }
     let base = base_number(&*snapshot)?;
     Ok(ChainView {
         spec: Arc::new(genesis.spec.clone()),
         snapshot,
         head,
+        state_root: root,
         head_td: record.total_difficulty,
         genesis_hash: genesis.header.hash(),
         base,

@@ -17,6 +17,10 @@ pub(crate) mod meta {
     pub(crate) const HEAD: &[u8] = b"head";
     /// The block whose state a snapshot gave (8 bytes); absent: the chain was executed from its beginning.
     pub(crate) const BASE: &[u8] = b"base";
+    /// Present where the state was ever changed by hand.
+    pub(crate) const AMENDED: &[u8] = b"amended";
+    /// With number ‖ hash ‖ index (4 bytes) behind it: a change of the state by hand after that block (RLP).
+    pub(crate) const AMENDMENT: &[u8] = b"amendment ";
     /// The first block whose state can be read (8 bytes); absent: block 0.
     pub(crate) const HISTORY_FLOOR: &[u8] = b"history floor";
     /// What the index of addresses and events covers: on (1) or off (0), the first block (8 bytes), the last block's hash.

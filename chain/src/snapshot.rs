@@ -281,6 +281,7 @@ impl Writer {
         self.view = Arc::new(ChainView {
             snapshot: stored,
             head: block.header.clone(),
+            state_root: root,
             head_td: work,
             base: number,
             ..(*view).clone()

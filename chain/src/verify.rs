@@ -8,6 +8,7 @@ use evm_runtime::receipt::{decode_receipts, receipts_root};
 use evm_runtime::state::{self, StateCheck};
 use storage::{Durability, Reader, Stage, StorageError, Store, Table};
 
+use crate::amendments;
 use crate::import::ImportError;
 use crate::index::IndexCheck;
 use crate::records::{HeaderRecord, base_number, block_key, canonical_hash, meta, number_of, read_block, read_u64};
@@ -54,7 +55,7 @@ pub fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<Check,
         match found {
             Some(record) => {
                 if number == check.head {
-                    state_root = record.header.state_root;
+                    state_root = amendments::root(reader, number, head)?.unwrap_or(record.header.state_root);
                 }
                 expected = record.header.parent_hash;
             }

@@ -9,6 +9,7 @@ use evm_runtime::receipt::{decode_receipt, decode_receipts};
 use evm_runtime::{Receipt, StateError, StateView};
 use storage::{Snapshot, StorageError, Table};
 
+use crate::amendments;
 use crate::index::IndexReader;
 use crate::records::{
     HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_transaction, read_u64, transaction_count,
@@ -51,6 +52,8 @@ pub struct ChainView {
     pub(crate) spec: Arc<ChainSpec>,
     pub(crate) snapshot: Snapshot,
     pub(crate) head: SealedHeader,
+    /// The root of the state at the head: the head's, unless the state was changed by hand since.
+    pub(crate) state_root: B256,
     pub(crate) head_td: U256,
     pub(crate) genesis_hash: B256,
     /// The block whose state a snapshot gave; 0: there was none.
@@ -67,6 +70,17 @@ impl ChainView {
     /// Returns the head's header.
     pub fn head(&self) -> &SealedHeader {
         &self.head
+    }
+
+    /// Returns the root of the state after a canonical block where it was changed by hand on a development chain, so that it is not
+    /// the one that the block's header says.
+    pub fn amended_root(&self, number: u64, hash: B256) -> Result<Option<B256>, ViewError> {
+        Ok(amendments::root(&*self.snapshot, number, hash)?)
+    }
+
+    /// Returns how often the state was changed by hand after the head.
+    pub fn amendment_count(&self) -> Result<u32, ViewError> {
+        Ok(amendments::count(&*self.snapshot, self.head.number, self.head.hash())?)
     }
 
     /// Returns the head's total difficulty.

@@ -101,6 +101,19 @@ impl RecoveredBlock {
         Ok(recovered)
     }
 
+    /// Recovers all senders of `block` as a development chain does: see [`RecoveredTransaction::recover_or_impersonate`].
+    ///
+    /// # Errors
+    /// The first transaction without a sender.
+    pub fn recover_or_impersonate(block: Block, witness: Option<Witness>) -> Result<Self, TransactionError> {
+        let Block { header, mut body } = block;
+        let transactions = std::mem::take(&mut body.transactions).into_iter();
+        let mut recovered = Self::recover(Block { header, body }, witness)?;
+        recovered.transactions =
+            transactions.map(RecoveredTransaction::recover_or_impersonate).collect::<Result<_, _>>()?;
+        Ok(recovered)
+    }
+
     /// Returns the block hash.
     pub fn hash(&self) -> B256 {
         self.header.hash()

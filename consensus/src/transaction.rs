@@ -6,7 +6,7 @@ use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{EthereumTxEnvelope, TxEip4844};
 use alloy_eips::Decodable2718;
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, Signature, U256};
 use rayon::prelude::*;
 
 /// Names a signed transaction of any type (0, 1, 2, 4; 3 only inside imported foreign blocks), without blob sidecars.
@@ -57,6 +57,18 @@ impl RecoveredTransaction {
         Ok(Self::with_sender(transaction, sender))
     }
 
+    /// Recovers the sender as a development chain does: of a transaction that nobody has signed it is the one that
+    /// [`impersonated_sender`] names.
+    ///
+    /// # Errors
+    /// Neither a signature that gives a sender nor a named one.
+    pub fn recover_or_impersonate(transaction: Transaction) -> Result<Self, TransactionError> {
+        match impersonated_sender(&transaction) {
+            Some(sender) => Ok(Self::with_sender(transaction, sender)),
+            None => Self::recover(transaction),
+        }
+    }
+
     /// Pairs a transaction with a sender that the caller has read from its own store or impersonates.
     pub fn with_sender(transaction: Transaction, sender: Address) -> Self {
         let (hash, size_bytes) = (*transaction.tx_hash(), transaction.encode_2718_len());
@@ -66,6 +78,11 @@ impl RecoveredTransaction {
     /// Returns the signed transaction.
     pub fn transaction(&self) -> &Transaction {
         &self.0.transaction
+    }
+
+    /// Tells whether nobody has signed the transaction: its sender is impersonated.
+    pub fn is_impersonated(&self) -> bool {
+        impersonated_sender(&self.0.transaction) == Some(self.0.sender)
     }
 
     /// Returns the recovered sender.
@@ -89,6 +106,22 @@ impl std::ops::Deref for RecoveredTransaction {
     fn deref(&self) -> &Transaction {
         &self.0.transaction
     }
+}
+
+/// Returns what stands in the place of the signature where a development chain lets `sender` send without its key: `r` is the
+/// address and `s` is zero. No key gives such a signature (`s` must be at least 1, SEC 1, 4.1.4), so that it is never taken for a
+/// real one, every other node refuses it, and the transaction itself says whose it is: equal transactions of two senders differ in
+/// their hashes.
+pub fn impersonation(sender: Address) -> Signature {
+    Signature::new(U256::from_be_slice(sender.as_slice()), U256::ZERO, false)
+}
+
+/// Returns the sender that a transaction names in the place of its signature, as [`impersonation`] writes it.
+pub fn impersonated_sender(transaction: &Transaction) -> Option<Address> {
+    let signature = transaction.signature();
+    let word = signature.r().to_be_bytes::<32>();
+    let is_named = signature.s().is_zero() && word[..12].iter().all(|byte| *byte == 0);
+    is_named.then(|| Address::from_slice(&word[12..]))
 }
 
 /// Decodes the EIP-2718 encoding that `eth_sendRawTransaction` takes.
@@ -129,6 +162,7 @@ pub fn recover_all(transactions: Vec<Transaction>) -> Result<Vec<RecoveredTransa
 
 #[cfg(test)]
 mod tests {
+    use alloy_consensus::SignableTransaction as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -155,6 +189,27 @@ mod tests {
             let longer = [encode_transaction(&transfer(kind, Some(1337))).as_ref(), &[0]].concat();
             assert!(matches!(decode_transaction(&longer), Err(TransactionError::Malformed(_))), "type {kind}");
         }
+    }
+
+    #[test]
+    fn an_impersonated_sender_survives_the_encoding_and_nobody_else_takes_it() {
+        for (kind, sender) in [0, 1, 2, 4].into_iter().flat_map(|kind| [0x11, 0x22].map(|byte| (kind, byte))) {
+            let sender = Address::repeat_byte(sender);
+            let transaction = match transfer(kind, Some(1337)) {
+                Transaction::Legacy(tx) => tx.into_parts().0.into_signed(impersonation(sender)).into(),
+                Transaction::Eip2930(tx) => tx.into_parts().0.into_signed(impersonation(sender)).into(),
+                Transaction::Eip1559(tx) => tx.into_parts().0.into_signed(impersonation(sender)).into(),
+                Transaction::Eip7702(tx) => tx.into_parts().0.into_signed(impersonation(sender)).into(),
+                Transaction::Eip4844(_) => unreachable!(),
+            };
+            let decoded = decode_transaction(&encode_transaction(&transaction)).unwrap();
+            assert_eq!(decoded, transaction);
+            assert_eq!(RecoveredTransaction::recover(decoded.clone()), Err(TransactionError::InvalidSignature));
+            let taken = RecoveredTransaction::recover_or_impersonate(decoded).unwrap();
+            assert_eq!((taken.sender(), taken.is_impersonated()), (sender, true));
+        }
+        let signed = RecoveredTransaction::recover_or_impersonate(transfer(2, Some(1337))).unwrap();
+        assert_eq!((signed.sender(), signed.is_impersonated()), (address_of(&key(1)), false));
     }
 
     #[test]

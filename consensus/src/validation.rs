@@ -254,12 +254,43 @@ pub fn validate_header_against_parent(
     parent: &SealedHeader,
     grandparent_timestamp: Option<u64>,
 ) -> Result<(), ValidationError> {
+    validate_departing_header(spec, header, parent, grandparent_timestamp, &Departures::default())
+}
+
+/// Holds what the operator of a development chain wants of one block, whatever follows from its parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departures {
+    /// The base fee in wei.
+    pub base_fee: Option<u64>,
+    /// PREVRANDAO.
+    pub mix_hash: Option<B256>,
+    /// The gas limit, however far from the parent's.
+    pub gas_limit: Option<u64>,
+}
+
+/// Validates a header as [`validate_header_against_parent`], but for the fields that have exactly the values of `departures`.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn validate_departing_header(
+    spec: &ChainSpec,
+    header: &Header,
+    parent: &SealedHeader,
+    grandparent_timestamp: Option<u64>,
+    departures: &Departures,
+) -> Result<(), ValidationError> {
     parent_hash_matches(header, parent)?;
     number_follows(header, parent)?;
     timestamp_follows(spec, header, parent)?;
-    mix_hash_follows(spec, header, parent)?;
-    gas_limit_moves_little(spec, header, parent)?;
-    base_fee_follows(spec, header, parent)?;
+    if departures.mix_hash != Some(header.mix_hash) {
+        mix_hash_follows(spec, header, parent)?;
+    }
+    if departures.gas_limit != Some(header.gas_limit) {
+        gas_limit_moves_little(spec, header, parent)?;
+    }
+    if departures.base_fee.is_none() || departures.base_fee != header.base_fee_per_gas {
+        base_fee_follows(spec, header, parent)?;
+    }
     excess_blob_gas_follows(spec, header, parent)?;
     difficulty_follows(spec, header, parent, grandparent_timestamp)
 }

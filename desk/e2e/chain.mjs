@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { encodeFunctionData } from "viem";
 import { freePort } from "../../scripts/orders-parts.mjs";
 import { call, mined, open, pause, preview, sign, until } from "./parts.mjs";
-import { artifact, rich, seller, stranger } from "./world.mjs";
+import { artifact, rich, seller, stranger, waiting } from "./world.mjs";
 
 const transfer = (from, to, more = {}) => ({ from, to, value: "0xde0b6b3a7640000", ...more });
 
@@ -112,15 +112,14 @@ export const stories = {
     async story({ world, window }) {
       const { page, to } = await window();
       await to("pool");
-      await page.getByText("The pool is empty").waitFor();
-      const nonce = Number(await call(world.url, "eth_getTransactionCount", stranger, "latest"));
-      const hash = await call(world.url, "eth_sendTransaction", transfer(stranger, rich, { nonce: `0x${(nonce + 1).toString(16)}`, gas: "0x5208", gasPrice: "0x77359400" }));
+      const nonce = Number(await call(world.url, "eth_getTransactionCount", waiting, "latest"));
+      const hash = await call(world.url, "eth_sendTransaction", transfer(waiting, rich, { nonce: `0x${(nonce + 1).toString(16)}`, gas: "0x5208", gasPrice: "0x77359400" }));
       await page.getByText(/1 earlier nonces are missing/).waitFor();
       await to(`tx/${hash}`);
       await page.getByText("not mined yet").waitFor();
       await page.getByText(/earlier nonces are missing/).waitFor();
       // The missing one comes: both are mined, and the page says so by itself.
-      await call(world.url, "eth_sendTransaction", transfer(stranger, rich, { nonce: `0x${nonce.toString(16)}`, gas: "0x5208", gasPrice: "0x77359400" }));
+      await call(world.url, "eth_sendTransaction", transfer(waiting, rich, { nonce: `0x${nonce.toString(16)}`, gas: "0x5208", gasPrice: "0x77359400" }));
       await page.getByText("done", { exact: true }).waitFor();
     },
   },
@@ -169,6 +168,7 @@ export const stories = {
   },
 
   "a node that is killed and comes back: the page says so, reconnects and catches up": {
+    alone: true,
     async story({ world, window }) {
       const at = await window();
       at.expect(/ERR_CONNECTION_REFUSED|WebSocket connection|Failed to load resource|status of 5\d\d/);

@@ -13,7 +13,8 @@ import { World } from "./world.mjs";
 
 const wanted = process.argv.slice(2);
 const isWanted = (name) => wanted.length === 0 || wanted.some((word) => name.includes(word));
-const shots = process.env.DESK_SCREENSHOTS ?? "docs/screenshots";
+const shots = process.env.DESK_SCREENSHOTS ?? "target/desk-screenshots";
+const lanes = Number(process.env.DESK_LANES ?? 2);
 
 async function tell(name, story, world, browser) {
   const windows = [];
@@ -64,14 +65,28 @@ try {
   await world.begin_();
   browser = await launch();
   const all = Object.entries({ ...orders, ...signing, ...chain, ...devices, ...looks });
-  let count = 0;
-  for (const [name, { story, needed }] of all) {
-    // The first stories make what others need.
-    if (!needed && !isWanted(name)) continue;
-    await tell(name, story, world, browser);
-    count += 1;
-  }
-  console.log(`desk: ${count} stories in a real browser went as they must`);
+  // Some make what others need, and some disturb others.
+  const first = all.filter(([, { needed }]) => needed);
+  const others = all.filter(([name, { needed }]) => !needed && isWanted(name));
+  const alone = others.filter(([, { alone }]) => alone);
+  const together = others.filter(([, { alone }]) => !alone);
+  const queue = [...together];
+  const lane = async () => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      try {
+        await tell(next[0], next[1].story, world, browser);
+      } catch (error) {
+        queue.length = 0;
+        throw error;
+      }
+    }
+  };
+  for (const [name, { story }] of first) await tell(name, story, world, browser);
+  const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  const failed = ends.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
+  for (const [name, { story }] of alone) await tell(name, story, world, browser);
+  console.log(`desk: ${first.length + others.length} stories in a real browser went as they must`);
 } catch (error) {
   for (const part of world.parts) console.error(`\nThe end of what ${part.name} said:\n${part.tail()}`);
   console.error(`\ndesk-e2e: FAILED: ${error.message}\n${error.stack}`);

@@ -8,13 +8,14 @@ import { call, mined, preview } from "./parts.mjs";
 
 export const settled = "2";
 // The first accounts of a development chain, which the node signs for.
-export const [rich, seller, buyer, walletOwner, operator, stranger] = [
+export const [rich, seller, buyer, walletOwner, operator, stranger, waiting] = [
   "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266",
   "0x70997970c51812dc3a010c7d01b50e0d17dc79c8",
   "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc",
   "0x90f79bf6eb2c4f870365e785982e1f101e93b906",
   "0x15d34aaf54267db7d7c367839aaf71a00a2c6a65",
   "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc",
+  "0x976ea74026e726554db657fa54763abd0c3a0aa9",
 ];
 
 export const artifact = (name) => JSON.parse(readFileSync(new URL(`../../contracts/artifacts/${name}.json`, import.meta.url), "utf8"));

@@ -1,6 +1,7 @@
 //! Calls and gas estimates: execution on a view of a block's state that changes nothing.
 
 mod access_list;
+mod console;
 mod estimate;
 pub(crate) mod halt;
 mod overrides;
@@ -19,6 +20,7 @@ use revm::DatabaseRef;
 use crate::state::{StateError, StateView};
 
 pub use access_list::{CreatedAccessList, create_access_list};
+pub use console::console_lines;
 pub use estimate::{Estimate, estimate_gas};
 pub(crate) use simulation::{Cancellation, Host, Simulation, SimulationHost, look_at_cancellation};
 

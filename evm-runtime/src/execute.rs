@@ -159,6 +159,8 @@ impl<'a> BlockExecutor<'a> {
             return Err(TransactionRefused::DoesNotFit { available: self.gas_left(), wanted });
         }
         let tx_env = environment::tx_env(transaction, transaction.sender());
+        // On a development chain also a contract's account may be impersonated; everywhere else no such transaction comes this far.
+        self.evm.ctx.cfg.disable_eip3607 = transaction.is_impersonated();
         let outcome = self.evm.transact(tx_env).map_err(refused)?;
         self.state_mut().commit(outcome.state);
         self.gas_used = self.gas_used.saturating_add(outcome.result.tx_gas_used());

@@ -3,6 +3,7 @@
 //! Nothing here decides which block is canonical: the ledger does, and calls [`state::apply`] and [`state::undo`].
 
 pub mod call;
+pub mod console;
 pub mod environment;
 pub mod execute;
 pub mod overlay;

@@ -13,6 +13,7 @@ use revm::state::AccountInfo;
 use revm::{Database, DatabaseRef};
 use storage::{Reader, Snapshot, StorageError, Table};
 
+mod amend;
 mod apply;
 mod genesis;
 mod proof;
@@ -20,6 +21,7 @@ mod range;
 mod rebuild;
 mod replace;
 
+pub use amend::{AccountAmendment, amend};
 pub use apply::{AccountChange, Applied, SlotChange, apply, compute, undo};
 pub use genesis::put_genesis;
 pub use proof::{AccountProof, SlotProof};

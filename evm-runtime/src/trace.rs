@@ -4,6 +4,7 @@
 //! ever written. Each run has a switch that ends it and a limit on what it may record.
 
 mod bounded;
+mod console;
 mod flat;
 mod geth;
 mod internal;
@@ -20,6 +21,7 @@ use consensus::{ChainSpec, Header, RecoveredTransaction};
 use crate::call::CallError;
 use crate::state::{StateError, StateView};
 
+pub use console::console_lines;
 pub use geth::{GethTracer, trace_block, trace_call, trace_transaction};
 pub use internal::{InternalStep, callers_and_callees, internal_operations};
 pub use parity::{TraceCall, replay, trace_calls, transaction_traces};

@@ -156,6 +156,7 @@ fn db_action(command: &DbCommand, loaded: &Loaded) -> Result<DbAction, Fatal> {
         DbCommand::Compact { .. } => Ok(DbAction::Compact),
         DbCommand::Index(IndexCommand::Build { .. }) => Ok(DbAction::BuildIndex),
         DbCommand::Index(IndexCommand::Drop { .. }) => Ok(DbAction::DropIndex),
+        DbCommand::Rewind { number, .. } => Ok(DbAction::Rewind(*number)),
         DbCommand::Recover { .. } => Ok(DbAction::Recover),
     }
 }

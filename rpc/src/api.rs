@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use chain::{ChainView, Pool};
+use consensus::Header;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::block_id::BlockTag;
 use crate::config::{RpcConfig, RpcLimits};
+use crate::dev::{Dev, NextBlock};
 use crate::errors::RpcError;
 use crate::events::Events;
 use crate::filters::Filters;
@@ -51,6 +53,8 @@ pub(crate) struct Api {
     pub(crate) suggested_tip: Mutex<Option<(B256, u128)>>,
     pub(crate) events: Arc<Events>,
     pub(crate) filters: Filters,
+    /// What the methods of development chains share; `None`: this is none.
+    pub(crate) dev: Option<Dev>,
     sending: [Mutex<()>; SENDING_LOCKS],
     runtime: Handle,
 }
@@ -73,6 +77,7 @@ impl Api {
             suggested_tip: Mutex::new(None),
             filters: Filters::new(config.limits.filters, config.limits.filter_timeout),
             sending: std::array::from_fn(|_| Mutex::new(())),
+            dev: services.dev.clone().map(Dev::new),
             events,
             services,
             runtime,
@@ -112,6 +117,11 @@ impl Api {
     /// Returns the time in seconds.
     pub(crate) fn now(&self) -> u64 {
         (self.services.clock)()
+    }
+
+    /// Says what a development chain's operator wants of the block after `head`; `None` on other chains.
+    pub(crate) fn next_block(&self, head: &Header) -> Option<NextBlock> {
+        self.dev.as_ref().map(|dev| dev.chain.terms.next_block(head))
     }
 
     /// Keeps others from choosing a nonce for `sender` until the guard is dropped.

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::api::{Answer, Api, reply};
 use crate::config::RpcLimits;
+use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::send;
 use crate::lanes::{Lane, Lanes, lane_of};
@@ -46,7 +47,9 @@ impl Dispatcher {
     /// # Errors
     /// The system gives no threads.
     pub(crate) fn new(api: Arc<Api>) -> std::io::Result<Self> {
-        let methods = METHODS.iter().map(|method| (method.name, method)).collect();
+        let offered =
+            METHODS.iter().filter(|method| api.dev.is_some() || !dev::NAMESPACES.contains(&method.namespace()));
+        let methods = offered.map(|method| (method.name, method)).collect();
         let lanes = Lanes::start(&api.limits, &tokio::runtime::Handle::current())?;
         Ok(Self { methods, api, lanes })
     }
@@ -77,6 +80,15 @@ impl Dispatcher {
                 answer.await
             }
             Handler::Subscription => Err(RpcError::notifications_not_supported()),
+        }
+    }
+
+    /// Waits, on a development chain, until the last transaction that a batch sent is mined.
+    async fn settle(&self, last_sent: Option<usize>, answers: &[(Id<'static>, Answer)]) {
+        if let Some((_, Ok(sent))) = last_sent.and_then(|index| answers.get(index))
+            && self.api.dev.is_some()
+        {
+            dev::settle(&self.api, sent).await;
         }
     }
 
@@ -149,6 +161,12 @@ impl<S: Subscribing> Door<S> {
             return self.subscribing.clone().subscribe(request).await;
         }
         let answer = self.dispatcher.answer(method, request.params.as_deref(), &self.session).await;
+        if self.dispatcher.api.dev.is_some()
+            && dev::SENDING.contains(&method.name)
+            && let Ok(sent) = &answer
+        {
+            dev::settle(&self.dispatcher.api, sent).await;
+        }
         respond(request.id, answer, self.dispatcher.api.limits.batch_response_bytes)
     }
 
@@ -217,18 +235,22 @@ impl<S: Subscribing> Door<S> {
         if run.calls.is_empty() {
             return;
         }
+        let dispatcher = &self.dispatcher;
+        let last_sent = |run: &Run| run.calls.iter().rposition(|call| dev::SENDING.contains(&call.method.name));
         if run.calls.len() <= QUICK_BATCH && run.calls.iter().all(|call| call.quick) {
-            let (answers, _) = run.answer(&self.dispatcher.api, &self.session, replies.room, replies.until);
+            let last = last_sent(&run);
+            let (answers, _) = run.answer(&dispatcher.api, &self.session, replies.room, replies.until);
+            dispatcher.settle(last, &answers).await;
             return replies.extend(answers);
         }
         let mut run = run;
         while !run.calls.is_empty() {
             let ids: Vec<_> = run.calls.iter().map(|call| call.id.clone()).collect();
+            let last = last_sent(&run);
             let (session, room, until) = (self.session.clone(), replies.room, replies.until);
-            let answered =
-                self.dispatcher.off_thread(run.lane(), move |api| run.answer(api, &session, room, until)).await;
-            match answered {
+            match dispatcher.off_thread(run.lane(), move |api| run.answer(api, &session, room, until)).await {
                 Ok((answers, rest)) => {
+                    dispatcher.settle(last, &answers).await;
                     replies.extend(answers);
                     run = rest;
                 }

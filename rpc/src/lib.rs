@@ -14,6 +14,7 @@ mod cursor;
 mod dashboard;
 mod debug;
 mod desk;
+mod dev;
 mod device;
 mod devices;
 mod discover;
@@ -59,6 +60,7 @@ mod trace;
 mod txpool;
 
 pub use config::{HttpConfig, RpcConfig, RpcLimits, WsConfig};
+pub use dev::{DevChain, DevMiner, DevPace, DevTerms, NextBlock};
 pub use devices::{
     CertificateView, DeviceError, DeviceEvent, DeviceView, Devices, NoDevices, ShadowAsk, ShadowPlace, ShadowView,
 };

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::api::{Answer, Api};
 use crate::debug::{database, raw, state as whole_state, tracing};
+use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::{blocks, calls, chain_info, fees, logs, polling, proof, send, sign, state, transactions};
 use crate::ots::{blocks as ots_blocks, search, transactions as ots_transactions};
@@ -225,6 +226,7 @@ pub static METHODS: &[Method] = &[
     slow("debug_getRawBlock", &["block"], raw::block, "A block's RLP."),
     slow("debug_getRawReceipts", &["block"], raw::receipts, "The encodings of a block's receipts (EIP-2718)."),
     slow("debug_getRawTransaction", &["hash"], raw::transaction, "A transaction's encoding (EIP-2718)."),
+    slow("debug_setHead", &["number"], |api, call| dev::nothing(dev::set_head(api, call)), "Makes an earlier block the head, whatever is final; the transactions of the blocks that leave go back to the pool."),
     slow("debug_getBadBlocks", &[], raw::bad_blocks, "Up to ten blocks that were refused: hash and reason; their content is not kept."),
 
     slow("debug_verbosity", &["level"], logging::verbosity, "Sets how much the node logs, 0 (nothing) to 5 (everything)."),
@@ -300,6 +302,73 @@ pub static METHODS: &[Method] = &[
     slow("perm_addAccountsToAllowlist", &["addresses"], perm::add_accounts, "Adds accounts to that list, and to its file."),
     slow("perm_removeAccountsFromAllowlist", &["addresses"], perm::remove_accounts, "Removes accounts from that list."),
     slow("perm_reloadPermissionsFromFile", &[], perm::reload, "Reads both lists from their file anew."),
+
+    slow("evm_snapshot", &[], |api, call| dev::found(dev::snapshot(api, call)), "Remembers the chain as it is (head, changes by hand, pool, time, settings); the snapshot's id. Ids last as long as the node runs."),
+    slow("evm_revert", &["id"], |api, call| dev::found(dev::revert(api, call)), "Goes back to a snapshot, which is gone then with all later ones; whether there was one."),
+    slow("evm_mine", &["options?"], |api, call| dev::found(dev::evm_mine(api, call)), "Mines a block now, with the timestamp given, or by `{timestamp, blocks}` several; `\"0x0\"`."),
+    slow("evm_increaseTime", &["seconds"], |api, call| dev::found(dev::increase_time(api, call)), "Moves the chain's time forward; how far it is from the system's, in seconds."),
+    slow("evm_setTime", &["time"], |api, call| dev::found(dev::set_time(api, call)), "Sets the chain's time, in seconds or milliseconds; how far it moved, in seconds."),
+    slow("evm_setNextBlockTimestamp", &["seconds"], |api, call| dev::nothing(dev::set_next_timestamp(api, call)), "Sets the next block's timestamp, above the head's."),
+    slow("evm_setAutomine", &["automine"], |api, call| dev::nothing(dev::set_automine(api, call)), "Whether each transaction is mined as it comes."),
+    slow("evm_setIntervalMining", &["interval"], |api, call| dev::nothing(dev::evm_set_interval(api, call)), "Mines a block every so often, in milliseconds; less than 100 are seconds. 0 ends it."),
+    slow("evm_setBlockGasLimit", &["gas"], |api, call| dev::yes(dev::set_block_gas_limit(api, call)), "Sets the gas limit of all blocks to come."),
+    slow("evm_setAccountBalance", &["address", "wei"], |api, call| dev::yes(dev::set_balance(api, call)), "Sets a balance."),
+    slow("evm_setAccountNonce", &["address", "nonce"], |api, call| dev::yes(dev::set_nonce(api, call)), "Sets a nonce."),
+    slow("evm_setAccountCode", &["address", "code"], |api, call| dev::yes(dev::set_code(api, call)), "Sets the code of an account."),
+    slow("evm_setAccountStorageAt", &["address", "slot", "value"], |api, call| dev::yes(dev::set_storage_at(api, call)), "Sets a storage slot."),
+    slow("evm_addAccount", &["address", "password"], |api, call| dev::found(dev::add_account(api, call)), "Adds an account without a key, which `personal_unlockAccount` opens; whether it is new."),
+    slow("evm_removeAccount", &["address", "password"], |api, call| dev::found(dev::remove_account(api, call)), "Removes it again; whether it was there and the password is right."),
+
+    slow("hardhat_mine", &["blocks?", "interval?"], |api, call| dev::yes(dev::mine_many(api, call)), "Mines blocks now, by default one, from the second on `interval` seconds apart (default 1)."),
+    slow("hardhat_reset", &["options?"], |api, call| dev::yes(dev::reset(api, call)), "Goes back to the genesis block without any change by hand, with an empty pool."),
+    slow("hardhat_impersonateAccount", &["address"], |api, call| dev::yes(dev::impersonate(api, call)), "Lets an account send without its key, also a contract's."),
+    slow("hardhat_stopImpersonatingAccount", &["address"], |api, call| dev::found(dev::stop_impersonating(api, call)), "Ends that; whether it was so."),
+    slow("hardhat_setBalance", &["address", "wei"], |api, call| dev::yes(dev::set_balance(api, call)), "Sets a balance."),
+    slow("hardhat_setCode", &["address", "code"], |api, call| dev::yes(dev::set_code(api, call)), "Sets the code of an account."),
+    slow("hardhat_setNonce", &["address", "nonce"], |api, call| dev::yes(dev::set_nonce(api, call)), "Sets a nonce."),
+    slow("hardhat_setStorageAt", &["address", "slot", "value"], |api, call| dev::yes(dev::set_storage_at(api, call)), "Sets a storage slot."),
+    slow("hardhat_setCoinbase", &["address"], |api, call| dev::yes(dev::set_coinbase(api, call)), "Sets who is credited for blocks."),
+    slow("hardhat_setNextBlockBaseFeePerGas", &["wei"], |api, call| dev::yes(dev::set_next_base_fee(api, call)), "Sets the next block's base fee."),
+    slow("hardhat_setPrevRandao", &["word"], |api, call| dev::yes(dev::set_prev_randao(api, call)), "Sets the next block's PREVRANDAO."),
+    slow("hardhat_setMinGasPrice", &["wei"], |api, call| dev::yes(dev::set_min_gas_price(api, call)), "Sets the least tip that miner and pool take."),
+    slow("hardhat_setLoggingEnabled", &["enabled"], |api, call| dev::yes(dev::set_logging(api, call)), "Whether the log tells what `console.log` says."),
+    slow("hardhat_getAutomine", &[], |api, call| dev::found(dev::get_automine(api, call)), "Whether each transaction is mined as it comes."),
+    slow("hardhat_dropTransaction", &["hash"], |api, call| dev::found(dev::drop_transaction(api, call)), "Takes a transaction out of the pool; whether it was there."),
+    slow("hardhat_metadata", &[], |api, call| dev::found(dev::hardhat_metadata(api, call)), "What the node is: version, chain id, this run's id, head."),
+
+    slow("anvil_snapshot", &[], |api, call| dev::found(dev::snapshot(api, call)), "`evm_snapshot`."),
+    slow("anvil_revert", &["id"], |api, call| dev::found(dev::revert(api, call)), "`evm_revert`."),
+    slow("anvil_mine", &["blocks?", "interval?"], |api, call| dev::nothing(dev::mine_many(api, call)), "Mines blocks now, by default one, from the second on `interval` seconds apart (default 1)."),
+    slow("anvil_reset", &["options?"], |api, call| dev::nothing(dev::reset(api, call)), "Goes back to the genesis block without any change by hand, with an empty pool."),
+    slow("anvil_rollback", &["depth?"], |api, call| dev::nothing(dev::rollback(api, call)), "Takes the newest blocks off the chain, by default one, and forgets their transactions."),
+    slow("anvil_reorg", &["options", "pairs?"], |api, call| dev::nothing(dev::reorganise(api, call)), "Replaces the newest `depth` blocks by others. `tx_block_pairs` are transactions (raw, or requests of the node's accounts), each with the index of its block."),
+    slow("anvil_impersonateAccount", &["address"], |api, call| dev::nothing(dev::impersonate(api, call)), "Lets an account send without its key, also a contract's."),
+    slow("anvil_stopImpersonatingAccount", &["address"], |api, call| dev::nothing(dev::stop_impersonating(api, call).map(drop)), "Ends that."),
+    slow("anvil_autoImpersonateAccount", &["enabled"], |api, call| dev::nothing(dev::impersonate_everybody(api, call)), "Whether every account may send without its key."),
+    slow("anvil_setBalance", &["address", "wei"], |api, call| dev::nothing(dev::set_balance(api, call)), "Sets a balance."),
+    slow("anvil_setCode", &["address", "code"], |api, call| dev::nothing(dev::set_code(api, call)), "Sets the code of an account."),
+    slow("anvil_setNonce", &["address", "nonce"], |api, call| dev::nothing(dev::set_nonce(api, call)), "Sets a nonce."),
+    slow("anvil_setStorageAt", &["address", "slot", "value"], |api, call| dev::yes(dev::set_storage_at(api, call)), "Sets a storage slot; `true`."),
+    slow("anvil_setCoinbase", &["address"], |api, call| dev::nothing(dev::set_coinbase(api, call)), "Sets who is credited for blocks."),
+    slow("anvil_setNextBlockBaseFeePerGas", &["wei"], |api, call| dev::nothing(dev::set_next_base_fee(api, call)), "Sets the next block's base fee."),
+    slow("anvil_setMinGasPrice", &["wei"], |api, call| dev::nothing(dev::set_min_gas_price(api, call)), "Sets the least tip that miner and pool take."),
+    slow("anvil_setLoggingEnabled", &["enabled"], |api, call| dev::nothing(dev::set_logging(api, call)), "Whether the log tells what `console.log` says."),
+    slow("anvil_setAutomine", &["automine"], |api, call| dev::nothing(dev::set_automine(api, call)), "Whether each transaction is mined as it comes."),
+    slow("anvil_getAutomine", &[], |api, call| dev::found(dev::get_automine(api, call)), "The same, asked."),
+    slow("anvil_setIntervalMining", &["seconds"], |api, call| dev::nothing(dev::anvil_set_interval(api, call)), "Mines a block every so many seconds; 0 ends it."),
+    slow("anvil_getIntervalMining", &[], |api, call| dev::found(dev::get_interval(api, call)), "The same, asked; `null` where it does not."),
+    slow("anvil_increaseTime", &["seconds"], |api, call| dev::found(dev::increase_time(api, call)), "`evm_increaseTime`."),
+    slow("anvil_setTime", &["time"], |api, call| dev::found(dev::set_time(api, call)), "`evm_setTime`."),
+    slow("anvil_setNextBlockTimestamp", &["seconds"], |api, call| dev::nothing(dev::set_next_timestamp(api, call)), "`evm_setNextBlockTimestamp`."),
+    slow("anvil_setBlockTimestampInterval", &["seconds"], |api, call| dev::nothing(dev::set_timestamp_interval(api, call)), "Sets how far apart the timestamps of blocks are."),
+    slow("anvil_removeBlockTimestampInterval", &[], |api, call| dev::found(dev::remove_timestamp_interval(api, call)), "Lets them follow the chain's time again; whether they did not."),
+    slow("anvil_setBlockGasLimit", &["gas"], |api, call| dev::yes(dev::set_block_gas_limit(api, call)), "Sets the gas limit of all blocks to come; `true`."),
+    slow("anvil_dropTransaction", &["hash"], |api, call| dev::found(dev::anvil_drop_transaction(api, call)), "Takes a transaction out of the pool; its hash, or `null`."),
+    slow("anvil_dropAllTransactions", &[], |api, call| dev::nothing(dev::drop_all_transactions(api, call)), "Empties the pool."),
+    slow("anvil_dumpState", &[], |api, call| dev::found(dev::dump_state(api, call)), "All accounts with code and storage, packed."),
+    slow("anvil_loadState", &["dump"], |api, call| dev::found(dev::load_state(api, call)), "Sets all accounts of a dump, one of Anvil's too."),
+    slow("anvil_metadata", &[], |api, call| dev::found(dev::anvil_metadata(api, call)), "What the node is, and its snapshots."),
+    slow("anvil_nodeInfo", &[], |api, call| dev::found(dev::node_info(api, call)), "Head, fork and fees."),
 ];
 
 /// Namespaces that are accepted where namespaces are chosen, though they hold nothing: old commands name them.
@@ -323,6 +392,9 @@ pub(crate) fn check_namespaces(names: &[String], flag: &'static str) -> Result<(
     Ok(())
 }
 
+/// What the page says of the namespaces that only a development chain has.
+const DEV_NOTE: &str = "Only on a development chain (`--dev`); see [development chains](development-chains.md).\n\n";
+
 /// Writes the table of methods as Markdown: a section per namespace.
 pub fn method_table_markdown() -> String {
     let mut text = String::from(
@@ -332,7 +404,8 @@ pub fn method_table_markdown() -> String {
     for method in METHODS {
         if method.namespace() != namespace {
             namespace = method.namespace();
-            let _ = write!(text, "\n## {namespace}\n\n| method | arguments | answers |\n|---|---|---|\n");
+            let note = if dev::NAMESPACES.contains(&namespace) { DEV_NOTE } else { "" };
+            let _ = write!(text, "\n## {namespace}\n\n{note}| method | arguments | answers |\n|---|---|---|\n");
         }
         let arguments = method.arguments.join(", ");
         let _ = writeln!(text, "| `{}` | {arguments} | {} |", method.name, method.about);

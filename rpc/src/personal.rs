@@ -7,11 +7,12 @@ use alloy_primitives::Address;
 use serde_json::json;
 
 use crate::api::{Answer, Api, reply};
+use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::send::{Authority, send_as, sign_as};
 use crate::eth::sign::{recover, sign_message};
 use crate::params::{Call, Data, PrivateKey, Quantity};
-use crate::services::WalletView;
+use crate::services::{SignerError, WalletView};
 
 /// How long an account stays unlocked where the client says nothing (geth's default).
 const UNLOCK_DEFAULT: Duration = Duration::from_secs(300);
@@ -55,6 +56,11 @@ pub(crate) fn unlock_account(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     };
     if !api.allows_unlock() {
         return Err(RpcError::unlock_forbidden());
+    }
+    match dev::unlock_added(api, address, &password) {
+        Some(true) => return reply(&true),
+        Some(false) => return Err(SignerError::WrongPassword.into()),
+        None => {}
     }
     api.services.signer.unlock(address, &password, duration)?;
     reply(&true)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::api::Api;
 use crate::config::RpcConfig;
+use crate::dev;
 use crate::services::Services;
 use crate::switch::Switch;
 
@@ -102,6 +103,7 @@ impl RpcHandle {
 pub async fn serve(config: RpcConfig, services: Services) -> Result<RpcHandle, ServeError> {
     let config = open_to_browsers_on_dev(config);
     let api = Arc::new(Api::new(&config, services, tokio::runtime::Handle::current()));
+    dev::follow_console(&api);
     let switch = Arc::new(Switch::new(config.clone(), Arc::clone(&api)).map_err(ServeError::Threads)?);
     // Nothing else sets it.
     let _ = api.switch.set(Arc::downgrade(&switch));

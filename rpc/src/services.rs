@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes, Signature};
 use chain::LedgerHandle;
 
+use crate::dev::DevChain;
 use crate::operation::Operation;
 
 /// Tells the time in seconds since 1970.
@@ -30,6 +31,8 @@ pub struct Services {
     pub network_id: u64,
     /// What the methods of operators work on.
     pub operation: Operation,
+    /// What the methods of development chains work on; `None`: this is none.
+    pub dev: Option<DevChain>,
 }
 
 /// Says why the keystore does not sign, in geth's words.

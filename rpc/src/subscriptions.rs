@@ -194,7 +194,7 @@ async fn serve(api: Arc<Api>, sink: PendingSubscriptionSink, kind: Kind) {
     match kind {
         Kind::NewHeads => {
             let heads = api.events.heads.subscribe();
-            push(sink, heads, |head| head.added.iter().map(|block| objects::header(&block.header)).collect()).await;
+            push(sink, heads, |head| new_headers(head)).await;
         }
         Kind::Logs(query) => {
             let heads = api.events.heads.subscribe();
@@ -278,6 +278,14 @@ async fn follow(api: Arc<Api>, sink: PendingSubscriptionSink, feed: Feed, cursor
             event = heads.recv() => if matches!(event, Err(RecvError::Closed)) { return },
         }
     }
+}
+
+/// Returns the headers of the blocks that became canonical; where somebody has gone back, that of the block gone back to, as in geth.
+fn new_headers(head: &NewHead) -> Vec<alloy_rpc_types_eth::Header> {
+    if head.added.is_empty() {
+        return vec![objects::header(head.view.head())];
+    }
+    head.added.iter().map(|block| objects::header(&block.header)).collect()
 }
 
 /// Returns the receipts of the blocks that became canonical, a list per block that has some.

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use crate::api::Api;
 use crate::config::{HttpConfig, RpcConfig, WsConfig};
 use crate::desk::Desk;
+use crate::dev;
 use crate::dispatch::Dispatcher;
 use crate::exposure;
 use crate::filters::IdSource;
@@ -97,7 +98,8 @@ impl Switch {
         }
         let shared = running.ws.as_ref().map(|ws| &ws.served);
         let served = self.socket(shared, &http.addr, http.port, "--http.port").await?;
-        let session = Session::new(Transport::Http, http.api.iter().map(String::as_str));
+        let session =
+            Session::new(Transport::Http, http.api.iter().map(String::as_str).filter(|name| self.is_there(name)));
         let session = session.for_audience(self.audience(&http.addr));
         let (cors, vhosts, budgets) = (http.cors.clone(), http.vhosts.clone(), self.budgets.clone());
         let desk = http.desk.then(Desk::embedded);
@@ -127,7 +129,8 @@ impl Switch {
             return Err(ServeError::AlreadyServed { what: "WebSocket", addr: ws.served.addr });
         }
         let served = self.socket(running.http.as_ref(), &ws.addr, ws.port, "--ws.port").await?;
-        let session = Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str));
+        let session =
+            Session::new(Transport::WebSocket, ws.api.iter().map(String::as_str).filter(|name| self.is_there(name)));
         let session = session.for_audience(self.audience(&ws.addr));
         let vhosts = self.config.http.as_ref().map_or_else(|| HttpConfig::default().vhosts, |http| http.vhosts.clone());
         let (stop, handle) = stop_channel();
@@ -153,7 +156,8 @@ impl Switch {
     pub(crate) async fn start_ipc(&self, path: PathBuf) -> Result<(), ServeError> {
         let bound = ipc::bind(&path).await;
         let socket = bound.map_err(|source| ServeError::Ipc { path: path.clone(), source })?;
-        let session = Session::new(Transport::Ipc, methods::namespaces());
+        let session =
+            Session::new(Transport::Ipc, methods::namespaces().into_iter().filter(|name| self.is_there(name)));
         let (dispatcher, methods) = (Arc::clone(&self.dispatcher), self.methods.clone());
         let server = ipc::IpcServer::new(dispatcher, methods, session, &self.config.limits, Arc::clone(&self.ids));
         let (stop, handle) = stop_channel();
@@ -225,6 +229,11 @@ impl Switch {
         let (stop, handle) = stop_channel();
         tokio::spawn(listener.clone().accept(socket, stop));
         Ok(Served { wanted, addr, listener, stop: handle })
+    }
+
+    /// Tells whether this chain has a namespace: some are a development chain's.
+    fn is_there(&self, name: &str) -> bool {
+        self.api.dev.is_some() || !dev::NAMESPACES.contains(&name.trim().to_ascii_lowercase().as_str())
     }
 
     /// Refuses to let strangers steer the node.

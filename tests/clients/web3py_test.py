@@ -136,7 +136,7 @@ class Chain(unittest.TestCase):
     def test_the_node_names_itself_and_its_accounts(self):
         self.assertTrue(w3.is_connected())
         if not os.environ.get("DRAWBRIDGE_OTHER_NODE"):
-            self.assertRegex(w3.client_version, r"(?i)^drawbridge/v?\d")
+            self.assertRegex(w3.client_version, r"(?i)drawbridge/v?\d")
         self.assertTrue({account.address for account in KEYS} <= set(w3.eth.accounts))
         self.assertIs(w3.eth.syncing, False)
 

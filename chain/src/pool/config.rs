@@ -54,6 +54,8 @@ pub struct PoolConfig {
     pub rejournal_s: u64,
     /// The most memory in bytes that all transactions, local ones too, may take.
     pub bytes_max: usize,
+    /// Whether transactions that nobody has signed are taken from impersonated accounts: on a development chain.
+    pub takes_impersonated: bool,
 }
 
 impl Default for PoolConfig {
@@ -72,6 +74,7 @@ impl Default for PoolConfig {
             rejournal_s: 60 * 60,
             // geth's bound in other words: 5120 + 1024 slots of 32 KiB.
             bytes_max: 192 * 1024 * 1024,
+            takes_impersonated: false,
         }
     }
 }

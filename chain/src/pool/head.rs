@@ -42,10 +42,13 @@ pub struct HeadFacts {
     pub contract_size_limit: Option<usize>,
 }
 
-/// Returns what the state says of the sender of a transaction.
-pub(super) fn sender_facts(state: &dyn HeadState, sender: Address) -> Result<Facts, PoolError> {
-    let (nonce, balance, is_contract) = state.account(sender)?;
-    if is_contract { Err(PoolError::SenderNotEoa(sender)) } else { Ok(Facts { nonce, balance }) }
+/// Returns what the state says of the sender of a transaction, who may be a contract only where it is impersonated.
+pub(super) fn sender_facts(state: &dyn HeadState, transaction: &RecoveredTransaction) -> Result<Facts, PoolError> {
+    let (nonce, balance, is_contract) = state.account(transaction.sender())?;
+    if is_contract && !transaction.is_impersonated() {
+        return Err(PoolError::SenderNotEoa(transaction.sender()));
+    }
+    Ok(Facts { nonce, balance })
 }
 
 impl Contents {
@@ -148,7 +151,7 @@ impl Contents {
         }
         let head = state.head();
         let result = validate_alone(&transaction, head).and_then(|()| {
-            let facts = sender_facts(state, transaction.sender())?;
+            let facts = sender_facts(state, &transaction)?;
             let (seen_at, base_fee) = (head.number, head.base_fee);
             self.admit(Candidate { transaction, admission: Admission::Returned, facts, seen_at, base_fee, now })
         });

@@ -98,13 +98,20 @@ pub struct Pool {
     contents: RwLock<Contents>,
     /// Taken before `contents` where both are.
     journal: Option<Mutex<Journal>>,
+    takes_impersonated: bool,
 }
 
 impl Pool {
     /// Makes an empty pool.
     pub fn new(config: PoolConfig) -> Self {
         let journal = config.journal.clone().map(|path| Mutex::new(Journal::new(path)));
-        Self { contents: RwLock::new(Contents::new(config)), journal }
+        let takes_impersonated = config.takes_impersonated;
+        Self { contents: RwLock::new(Contents::new(config)), journal, takes_impersonated }
+    }
+
+    /// Tells whether transactions that nobody has signed are taken, as on a development chain.
+    pub fn takes_impersonated(&self) -> bool {
+        self.takes_impersonated
     }
 
     /// Adds a transaction. `now` is the clock in seconds.
@@ -138,8 +145,11 @@ impl Pool {
             return Err(PoolError::AlreadyKnown);
         }
         let head = state.head();
+        if transaction.is_impersonated() && !self.takes_impersonated {
+            return Err(PoolError::InvalidSender);
+        }
         validate_alone(&transaction, head)?;
-        let facts = sender_facts(state, transaction.sender())?;
+        let facts = sender_facts(state, &transaction)?;
         let (seen_at, base_fee) = (head.number, head.base_fee);
         let admission = Admission::Submitted(origin);
         let mut contents = self.contents.write();
@@ -239,6 +249,12 @@ impl Pool {
         content
     }
 
+    /// Returns all transactions in order of arrival.
+    pub fn all_transactions(&self) -> Vec<RecoveredTransaction> {
+        let contents = self.contents.read();
+        by_arrival(contents.accounts.values().flat_map(|account| account.entries()))
+    }
+
     /// Returns the executable transactions in order of arrival.
     pub fn pending_transactions(&self) -> Vec<RecoveredTransaction> {
         let contents = self.contents.read();
@@ -253,6 +269,37 @@ impl Pool {
         let accounts = executable.map(|(address, account)| (*address, account.clone())).collect();
         drop(contents);
         BestTransactions::new(accounts, Terms { order, base_fee, min_tip })
+    }
+
+    /// Returns who has something in the pool.
+    pub fn senders(&self) -> Vec<Address> {
+        self.contents.read().accounts.keys().copied().collect()
+    }
+
+    /// Forgets everything and holds `wanted` instead, by the state of a new head; what is not valid there is left out. Returns what
+    /// left the pool.
+    pub fn replace(
+        &self,
+        wanted: Vec<RecoveredTransaction>,
+        state: &dyn HeadState,
+        now: u64,
+    ) -> Vec<(B256, DropReason)> {
+        let mut dropped = {
+            let mut contents = self.contents.write();
+            contents.clear();
+            contents.follow(state, &mut std::iter::empty(), Vec::new(), now);
+            std::mem::take(&mut contents.unreported)
+        };
+        for transaction in wanted {
+            let hash = transaction.hash();
+            // Whatever is refused has left the pool, which the list says already.
+            if self.add_unjournaled(transaction, TransactionOrigin::Local, state, now).is_ok() {
+                dropped.retain(|(gone, _)| *gone != hash);
+            }
+        }
+        // Otherwise what was forgotten would come back with the next start. The next rotation makes up for a failure.
+        let _ = self.rotate_journal();
+        dropped
     }
 
     /// Removes a transaction, and tells whether it was there. Those behind it are queued then.
@@ -285,7 +332,9 @@ impl Pool {
         let (mut added, mut refused, mut unreadable, mut state_failed) = (0, 0, 0, false);
         let mut dropped = Vec::new();
         let report = journal.read(JOURNAL_BATCH, |transactions| {
-            let recovered: Vec<_> = transactions.into_par_iter().map(RecoveredTransaction::recover).collect();
+            // One that nobody has signed is refused below, where it is not wanted.
+            let recover = RecoveredTransaction::recover_or_impersonate;
+            let recovered: Vec<_> = transactions.into_par_iter().map(recover).collect();
             for transaction in recovered {
                 let Ok(transaction) = transaction else {
                     unreadable += 1;

@@ -8,4 +8,5 @@ mod foreign;
 mod history;
 mod index;
 mod reorganisation;
+mod rewind;
 mod world;

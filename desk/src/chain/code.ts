@@ -124,7 +124,7 @@ export const newNonce = (): Hex => bytesToHex(crypto.getRandomValues(new Uint8Ar
 
 // What a device checks before it asks the chain; each with the words of its refusal.
 export function looks(code: Code, chain: number, now: number): { name: string; fine: boolean; problem: string }[] {
-  if (code.form === "plain") return [{ name: "The buyer signed the code", fine: false, problem: "a plain code carries no signature; devices take it only with --static-codes" }];
+  if (code.form === "plain") return [{ name: "The buyer signed the code", fine: false, problem: "a plain code carries no signature: everybody who reads the chain can write it. Devices take it only with --static-codes" }];
   const { release } = code;
   return [
     { name: `The code is for this chain (${release.chainId})`, fine: release.chainId === chain, problem: `this chain has the id ${chain}` },

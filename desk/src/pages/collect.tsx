@@ -63,11 +63,13 @@ function Life({ order, scan }: { order: Hex; scan?: Scan }) {
 interface Scanned {
   text: string;
   at: number;
+  // It came by a link, not by somebody who stands here: it is handed over only when that is confirmed.
+  linked?: boolean;
 }
 
 function Gate({ given }: { given: string | null }) {
   const [camera, setCamera] = useState(false);
-  const [scanned, setScanned] = useState<Scanned | null>(given ? { text: given, at: Date.now() / 1000 } : null);
+  const [scanned, setScanned] = useState<Scanned | null>(given ? { text: given, at: Date.now() / 1000, linked: true } : null);
   const [gate, setGate] = useState(kept<string>("gate") ?? "");
   const [block, setBlock] = useState(kept<string>("block") ?? "safe");
   const picture = useTask();
@@ -199,19 +201,19 @@ interface ScanEvent {
 }
 
 // Hands the code to the device, which checks it by itself. A node without such a way asks for the release in the shadow, as the device does.
-async function handOver(code: Code & { form: "safe" }, text: string): Promise<void> {
-  const { device, notAfter } = code.release;
-  if ((await methods()).has("device_scan")) {
+async function handOver(code: Code, device: string, text: string): Promise<void> {
+  if (code.form === "plain" || (await methods()).has("device_scan")) {
     await call("device_scan", device, text);
     return;
   }
+  const { notAfter } = code.release;
   const desired = { lock: "open", job: jobOf(code.release), until: notAfter, code: text, released: null, rejected: null };
   await call("device_updateShadow", device, "lock", { state: { desired } });
 }
 
 function Verified({ code, scanned, gate, block }: { code: Code; scanned: Scanned; gate: string; block: string }) {
   const { contract } = code.form === "safe" ? code.release : code;
-  const device = code.form === "safe" ? code.release.device : null;
+  const device = code.form === "safe" ? code.release.device : gate || null;
   const job = code.form === "safe" ? jobOf(code.release) : null;
   // Asked again with each block until all is well; what held when the code was handed over stays on the page.
   const asked = useLoad(() => verify(code, gate, block), [scanned.text, gate, block], "live");
@@ -220,14 +222,22 @@ function Verified({ code, scanned, gate, block }: { code: Code; scanned: Scanned
   const shadow = useShadow(device, "lock");
   const [handed, setHanded] = useState<Handed | null>(null);
   const fine = checks.data?.every((check) => check.fine) ?? false;
+  // A plain code is for the device to judge; the desk hands it over where the person here says so.
+  const mayTry = fine || (code.form === "plain" && (checks.data?.slice(1).every((check) => check.fine) ?? false));
+  const hand = () => {
+    if (!device) return;
+    setPassed(checks.data);
+    setHanded({ state: "asked" });
+    handOver(code, device, scanned.text).catch((thrown: unknown) => setHanded({ state: "refused", reason: asError(thrown).message }));
+  };
 
   useEffect(() => {
-    if (!device || !job) return;
+    if (!device) return;
     return subscribe<ScanEvent>({
       method: "device_subscribe",
       kind: "devices",
       item: ({ event, name, status, reason, openedMs, ...rest }) => {
-        if (event !== "scan" || name !== device || (rest.job && rest.job !== job)) return;
+        if (event !== "scan" || name !== device || (job && rest.job && rest.job !== job)) return;
         if (status === "opened") setHanded({ state: "opened", detail: openedMs ? ` ${openedMs} ms after the scan` : "" });
         if (status === "refused") setHanded({ state: "refused", reason: reason ?? "no reason given" });
       },
@@ -235,10 +245,7 @@ function Verified({ code, scanned, gate, block }: { code: Code; scanned: Scanned
   }, [device, job]);
 
   useEffect(() => {
-    if (!fine || code.form !== "safe") return;
-    setPassed(checks.data);
-    setHanded({ state: "asked" });
-    handOver(code, scanned.text).catch((thrown: unknown) => setHanded({ state: "refused", reason: asError(thrown).message }));
+    if (fine && code.form === "safe" && !scanned.linked) hand();
   }, [fine]);
 
   const says = shadow.changes.map((change) => of(change, job)).find((word) => word !== null) ?? null;
@@ -266,6 +273,13 @@ function Verified({ code, scanned, gate, block }: { code: Code; scanned: Scanned
           <Lock open text={`The lock of ${device} is open${handed?.state === "opened" ? handed.detail : ""}.`} />
         ) : (
           <Lock open={false} text={checks.data && !fine ? "The lock stays closed." : refused ? "The lock stays closed." : "Closed."} />
+        )}
+        {mayTry && handed === null && device && (scanned.linked || code.form === "plain") && (
+          <div class="actions">
+            <button type="button" class="main" onClick={hand}>
+              The buyer is here: hand the code to {device}
+            </button>
+          </div>
         )}
         {refused && !opened && <Problem error={new InputError(`The device refuses: ${refused}`, "Ask the buyer for a new code, or see the device under Devices.")} />}
         {!opened && !refused && handed?.state === "asked" && <Busy note={`${device} has the code; the release is being recorded on the chain …`} />}

@@ -180,6 +180,19 @@ function takeHead(item: HeaderJson & { removed?: boolean }): void {
   if (burst.length === 1) setTimeout(layBurst, 100);
 }
 
+// Where no WebSocket is to be had: asks for the head, and reads the newest blocks anew only where it does not join on.
+async function poll(): Promise<void> {
+  if (chainId.value === null) void introduce();
+  try {
+    const newest = await call<BlockJson>("eth_getBlockByNumber", "latest", false);
+    if (newest.hash === head.value?.hash) return;
+    if (recent.value[0]?.hash === newest.parentHash) takeHead(newest);
+    else await readRecent();
+  } catch {
+    // The header says that the node is away.
+  }
+}
+
 async function introduce(): Promise<void> {
   try {
     const [id, version] = await Promise.all([call<Hex>("eth_chainId"), call<string>("web3_clientVersion")]);
@@ -208,6 +221,8 @@ export function start(): void {
     cursor: true,
     item: takeHead,
     began: (anew) => {
+      // It may be another version of the node that came back.
+      offered = null;
       void introduce();
       void recognise();
       if (anew || recent.value.length === 0) {
@@ -232,20 +247,16 @@ export function start(): void {
   setInterval(() => {
     now.value = Date.now() / 1000;
   }, 1000);
-  setInterval(() => {
-    if (feedState.value === "live") return;
-    void introduce();
-    void readRecent();
-  }, pollMs);
+  setInterval(() => feedState.value !== "live" && void poll(), pollMs);
   void introduce();
   void readRecent();
 }
 
-// What the node's own index can be asked for; the desk does without where it is missing.
+// The methods that the node knows and offers here; the desk does without where one is missing.
 let offered: Promise<Set<string>> | null = null;
 export function methods(): Promise<Set<string>> {
-  offered ??= call<{ methods: { name: string }[] }>("rpc_discover")
-    .then(({ methods }) => new Set(methods.map(({ name }) => name)))
+  offered ??= Promise.all([call<{ methods: { name: string }[] }>("rpc_discover"), call<Record<string, string>>("rpc_modules")])
+    .then(([{ methods }, modules]) => new Set(methods.map(({ name }) => name).filter((name) => (name.split("_")[0] ?? "") in modules)))
     .catch(() => {
       offered = null;
       return new Set<string>();

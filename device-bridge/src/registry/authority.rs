@@ -122,7 +122,7 @@ impl Authority {
         let key = KeyPair::generate().map_err(failed)?;
         let params = device_params(CertificateParams::default(), name, days, now);
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        issued(&certificate, &params, Some(key.serialize_pem()))
+        issued(&certificate, &params, Some(key.serialize_pem()), now)
     }
 
     /// Signs the key of a device that keeps it to itself. Only the public key counts of the request; its signature proves that
@@ -135,7 +135,7 @@ impl Authority {
         let mut request = CertificateSigningRequestParams::from_pem(request_pem).map_err(refused)?;
         request.params = device_params(CertificateParams::default(), name, days, now);
         let certificate = request.signed_by(&self.issuer).map_err(refused)?;
-        issued(&certificate, &request.params, None)
+        issued(&certificate, &request.params, None, now)
     }
 
     /// Makes the server's key and certificate for these host names and addresses, and writes them into the folder.
@@ -259,6 +259,7 @@ fn issued(
     certificate: &rcgen::Certificate,
     params: &CertificateParams,
     key_pem: Option<String>,
+    now: u64,
 ) -> Result<Issued, RegistryError> {
     let certificate_pem = certificate.pem();
     let (_, expires_at) = certificate_times(&certificate_pem)?;
@@ -268,7 +269,7 @@ fn issued(
             id: CertificateId::of(certificate.der()).to_string(),
             serial: serial.iter().map(|byte| format!("{byte:02x}")).collect(),
             state: CertificateState::Active,
-            issued_at: crate::shadow::now_seconds(),
+            issued_at: now,
             expires_at,
             retires_at: None,
             revoked_at: None,

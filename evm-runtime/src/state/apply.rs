@@ -1,5 +1,7 @@
 //! Applying a block's changes to flat state, trie and history, and undoing them.
 
+use std::collections::HashSet;
+
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use rayon::prelude::*;
@@ -171,42 +173,79 @@ impl Applied {
     /// # Errors
     /// The store failed.
     pub fn write(self, stage: &mut Stage, number: Option<u64>) -> Result<(), StateError> {
-        let mut record = ChangeRecord::default();
+        self.write_to(stage, Recorder { number, ..Recorder::default() })
+    }
+
+    /// Writes all rows as further changes of block `number`, the newest one: what a key was before the block stays as it was noted
+    /// first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(super) fn write_further(self, stage: &mut Stage, number: u64) -> Result<(), StateError> {
+        let record = ChangeRecord::read(stage, number)?.unwrap_or_default();
+        let accounts = record.accounts.chunks_exact(32);
+        let known = accounts.chain(record.slots.chunks_exact(64)).map(<[u8]>::to_vec).collect();
+        self.write_to(stage, Recorder { number: Some(number), record, known })
+    }
+
+    fn write_to(self, stage: &mut Stage, mut recorder: Recorder) -> Result<(), StateError> {
         for (hash, code) in self.codes {
             if stage.get(Table::Code, hash.as_slice())?.is_none() {
-                record.codes.extend_from_slice(hash.as_slice());
+                recorder.record.codes.extend_from_slice(hash.as_slice());
                 stage.put(Table::Code, hash.as_slice(), code);
             }
         }
         for account in self.accounts {
-            account.write(stage, number, &mut record);
+            account.write(stage, &mut recorder);
         }
         put_nodes(stage, Table::AccountTrie, &[], self.account_nodes);
-        if let Some(number) = number {
-            stage.put(Table::Changes, number.to_be_bytes(), record.encode());
+        if let Some(number) = recorder.number {
+            stage.put(Table::Changes, number.to_be_bytes(), recorder.record.encode());
         }
         Ok(())
     }
 }
 
+/// Notes what keys were before a block.
+#[derive(Default)]
+struct Recorder {
+    /// The block; `None`: nothing is noted.
+    number: Option<u64>,
+    record: ChangeRecord,
+    /// Keys that were noted before.
+    known: HashSet<Vec<u8>>,
+}
+
+impl Recorder {
+    /// Notes an account's row before the block.
+    fn account(&mut self, stage: &mut Stage, key: &[u8], old: impl FnOnce() -> Vec<u8>) {
+        if let Some(number) = self.number.filter(|_| !self.known.contains(key)) {
+            self.record.accounts.extend_from_slice(key);
+            stage.put(Table::AccountHistory, history_key(key, number), old());
+        }
+    }
+
+    /// Notes a slot's row before the block.
+    fn slot(&mut self, stage: &mut Stage, key: &[u8], old: U256) {
+        if let Some(number) = self.number.filter(|_| !self.known.contains(key)) {
+            self.record.slots.extend_from_slice(key);
+            stage.put(Table::SlotHistory, history_key(key, number), encode_slot(old));
+        }
+    }
+}
+
 impl AppliedAccount {
-    fn write(self, stage: &mut Stage, number: Option<u64>, record: &mut ChangeRecord) {
+    fn write(self, stage: &mut Stage, recorder: &mut Recorder) {
         for slot in &self.slots {
             let key = slot_key(self.address_hash, slot.slot_hash);
             put_slot(stage, &key, slot.new);
-            if let Some(number) = number {
-                record.slots.extend_from_slice(&key);
-                stage.put(Table::SlotHistory, history_key(&key, number), encode_slot(slot.old));
-            }
+            recorder.slot(stage, &key, slot.old);
         }
         put_nodes(stage, Table::StorageTries, self.address_hash.as_slice(), self.nodes);
         if self.old != self.new {
             put_account(stage, self.address_hash, self.new.as_ref());
-            if let Some(number) = number {
-                record.accounts.extend_from_slice(self.address_hash.as_slice());
-                let old = self.old.as_ref().map(alloy_rlp::encode).unwrap_or_default();
-                stage.put(Table::AccountHistory, history_key(self.address_hash.as_slice(), number), old);
-            }
+            let old = || self.old.as_ref().map(alloy_rlp::encode).unwrap_or_default();
+            recorder.account(stage, self.address_hash.as_slice(), old);
         }
     }
 }

@@ -37,9 +37,12 @@ impl<'a, I: Inspector<Host<'a, BlockState<'a>>, EthInterpreter>> Replay<'a, I> {
         let begun = BlockExecutor::begin(spec, header, parent, parent.reader());
         let state = begun.map_err(not_begun)?.into_state();
         let fork = spec.fork_of(header);
+        let mut cfg = environment::cfg_env(spec, fork, header.timestamp);
+        // The block is valid: who sends with code is impersonated on a development chain (or has delegated it).
+        cfg.disable_eip3607 = true;
         let host = Context::mainnet()
             .with_db(state)
-            .with_cfg(environment::cfg_env(spec, fork, header.timestamp))
+            .with_cfg(cfg)
             .with_block(environment::block_env(spec, fork, header))
             .with_chain(Cancellation(cancelled));
         let mut evm = host.build_mainnet_with_inspector(inspector);

@@ -383,7 +383,7 @@ impl Machine {
                 self.alarm_below_finalized(context, peer, hash, *ancestor, *finalized);
             }
             // It concerns blocks that are made here, and these came from a peer.
-            (ImportError::MadeElsewhere { .. }, _) => {}
+            (ImportError::MadeElsewhere { .. } | ImportError::Refused(_), _) => {}
             // The ledger itself tells the node.
             (ImportError::Storage(_) | ImportError::Corrupt(_) | ImportError::ShutDown, _) => {}
         }

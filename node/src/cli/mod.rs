@@ -344,6 +344,16 @@ pub enum DbCommand {
     /// Build or drop the index of addresses and events
     #[command(subcommand)]
     Index(IndexCommand),
+    /// Make an earlier block the head, whatever is final; a node that runs is asked by debug_setHead instead
+    #[command(after_help = "Example:\n  drawbridge db rewind --datadir node 1200\n\n\
+        The blocks above stay in the database as a branch that was left, and come back when they are imported again.")]
+    Rewind {
+        /// The block's number
+        number: u64,
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
     /// Open a database whose log was damaged: whole blocks before the damage stay, the rest is given up; then verify
     #[command(after_help = "Example:\n  drawbridge db recover --datadir node")]
     Recover {

@@ -242,6 +242,8 @@ fn apis(given: Option<List<String>>, defaults: Vec<String>, flag: &str, warnings
     for name in listed(given, defaults) {
         if !APIS.contains(&name.as_str()) {
             warnings.push(Warning(format!("{flag}: there is no namespace `{name}`; it is left out")));
+        } else if !is_dev && super::DEV_APIS.contains(&name.as_str()) {
+            warnings.push(Warning(format!("{flag}: only a development chain (--dev) has `{name}`; it is left out")));
         } else if !apis.contains(&name) {
             apis.push(name);
         }

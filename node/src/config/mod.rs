@@ -21,7 +21,7 @@ pub use layers::{Loaded, Origin, load};
 pub use network::{MetricsConfig, NetworkConfig};
 
 /// The namespaces of JSON-RPC that this program serves.
-pub const APIS: [&str; 15] = [
+pub const APIS: [&str; 18] = [
     "eth",
     "net",
     "web3",
@@ -37,7 +37,13 @@ pub const APIS: [&str; 15] = [
     "ots",
     "erigon",
     "rpc",
+    "evm",
+    "hardhat",
+    "anvil",
 ];
+
+/// Those of them that only a development chain has.
+pub const DEV_APIS: [&str; 3] = ["evm", "hardhat", "anvil"];
 
 /// How many blocks of state history `--gcmode full` keeps.
 pub const FULL_HISTORY_BLOCKS: u64 = 90_000;

@@ -4,8 +4,11 @@
 
 mod meter;
 mod search;
+mod time;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,9 +21,14 @@ use tracing::{debug, error, info, warn};
 
 use crate::keystore::{Keystore, KeystoreError};
 use meter::HashMeter;
+pub use time::Time;
 
 /// How long the miner sleeps at most before it looks at the clock again.
 const NAP_MAX: Duration = Duration::from_millis(1000);
+/// How long somebody waits for a block that was ordered.
+const ORDER_PATIENCE: Duration = Duration::from_secs(60);
+/// How often an ordered block is tried again because something changed meanwhile.
+const ORDER_TRIES: usize = 100;
 /// How long the miner waits after a block that a full disk did not take.
 const SPACE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -33,7 +41,23 @@ pub enum Pace {
     OnDemand,
     /// So much time since the last block.
     Period(Duration),
+    /// A waiting transaction, or so much time since the last block.
+    OnDemandOrPeriod(Duration),
+    /// Nothing but an order.
+    OnOrder,
 }
+
+/// Says why a block is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// The pace wants it.
+    Due,
+    /// Somebody has ordered it, whatever it holds.
+    Ordered,
+}
+
+/// Says where an order's outcome is told.
+type Order = SyncSender<Result<(), String>>;
 
 /// Holds what can be changed while the miner runs.
 #[derive(Clone, Debug)]
@@ -65,6 +89,8 @@ struct State {
     /// Counts what may change the miner's mind: heads, transactions, settings.
     events: u64,
     job: Option<(Arc<SearchJob>, JobKind)>,
+    /// Blocks that are to be mined at once.
+    orders: VecDeque<Order>,
     last_block: Instant,
 }
 
@@ -84,7 +110,7 @@ struct Shared {
     ledger: LedgerHandle,
     failed: FailureSink,
     keystore: Arc<Keystore>,
-    clock: fn() -> u64,
+    time: Time,
     state: Mutex<State>,
     changed: Condvar,
     meter: HashMeter,
@@ -98,8 +124,8 @@ pub struct Miner {
 }
 
 impl Miner {
-    /// Starts the mining thread, which waits until [`Miner::start`]. `clock` gives seconds since 1970; `failed` hears when a block
-    /// cannot be built because the store failed.
+    /// Starts the mining thread, which waits until [`Miner::start`]. `failed` hears when a block cannot be built because the store
+    /// failed.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -107,16 +133,23 @@ impl Miner {
         ledger: LedgerHandle,
         keystore: Arc<Keystore>,
         settings: Settings,
-        clock: fn() -> u64,
+        time: Time,
         failed: FailureSink,
     ) -> std::io::Result<Self> {
-        let state =
-            State { settings, mining: false, stopping: false, events: 0, job: None, last_block: Instant::now() };
+        let state = State {
+            settings,
+            mining: false,
+            stopping: false,
+            events: 0,
+            job: None,
+            orders: VecDeque::new(),
+            last_block: Instant::now(),
+        };
         let shared = Arc::new(Shared {
             ledger,
             failed,
             keystore,
-            clock,
+            time,
             state: Mutex::new(state),
             changed: Condvar::new(),
             meter: HashMeter::default(),
@@ -140,6 +173,16 @@ impl Miner {
     /// Stops mining; the thread waits for the next start.
     pub fn stop(&self) {
         self.shared.change(|state| state.mining = false);
+    }
+
+    /// Mines one block now, whether the miner mines or not and whether transactions wait or not, and waits until it is the head.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn mine_now(&self) -> Result<(), String> {
+        let (order, outcome) = sync_channel(1);
+        self.shared.change(|state| state.orders.push_back(order));
+        outcome.recv_timeout(ORDER_PATIENCE).map_err(|_| "no block in time: the miner is busy or stopped".to_owned())?
     }
 
     /// Tells whether the miner mines.
@@ -208,11 +251,20 @@ impl Shared {
         let mut seen = None;
         loop {
             let mut state = self.state.lock();
-            while !state.stopping && !state.mining {
+            while !state.stopping && !state.mining && state.orders.is_empty() {
                 self.changed.wait(&mut state);
             }
             if state.stopping {
                 return;
+            }
+            if let Some(order) = state.orders.pop_front() {
+                drop(state);
+                let outcome = self.mine_ordered();
+                self.state.lock().last_block = Instant::now();
+                // Nobody waits any more: the block stands all the same.
+                let _ = order.send(outcome);
+                seen = None;
+                continue;
             }
             let settings = state.settings.clone();
             let events = state.events;
@@ -228,7 +280,7 @@ impl Shared {
                 continue;
             }
             drop(state);
-            match self.mine_one(&settings, events) {
+            match self.mine_one(&settings, events, Reason::Due) {
                 Ok(Mined::Yes) => {
                     self.state.lock().last_block = Instant::now();
                     seen = None;
@@ -249,6 +301,34 @@ impl Shared {
         }
     }
 
+    /// Mines a block for an order.
+    fn mine_ordered(&self) -> Result<(), String> {
+        for _ in 0..ORDER_TRIES {
+            let (settings, events, is_stopping) = {
+                let state = self.state.lock();
+                (state.settings.clone(), state.events, state.stopping)
+            };
+            if is_stopping {
+                return Err("the node stops".to_owned());
+            }
+            match self.mine_one(&settings, events, Reason::Ordered) {
+                Ok(Mined::Yes) => return Ok(()),
+                Ok(Mined::Again) => {}
+                Ok(Mined::InVain) => return Err("the chain did not take the block; the log says why".to_owned()),
+                Ok(Mined::NoSpace) => return Err("the disk is full".to_owned()),
+                Err(problem) => {
+                    if let MiningError::Ledger(problem) = &problem
+                        && problem.is_fatal()
+                    {
+                        (self.failed)(problem);
+                    }
+                    return Err(problem.to_string());
+                }
+            }
+        }
+        Err("the chain changes too fast to mine on it".to_owned())
+    }
+
     /// Waits before the next try, however many transactions come meanwhile.
     fn wait_for_space(&self) {
         let until = Instant::now() + SPACE_PAUSE;
@@ -262,14 +342,26 @@ impl Shared {
         match state.settings.pace {
             Pace::OnDemand => waiting(),
             Pace::Period(period) => state.last_block.elapsed() >= period,
+            Pace::OnDemandOrPeriod(period) => state.last_block.elapsed() >= period || waiting(),
+            Pace::OnOrder => false,
             Pace::Chain => self.empty_is_allowed() || waiting(),
         }
     }
 
+    /// Tells whether the pace wants a block without transactions, and the chain takes it.
+    fn wants_empty(&self, pace: Pace) -> bool {
+        let is_wanted = match pace {
+            Pace::Chain | Pace::Period(_) => true,
+            Pace::OnDemand | Pace::OnOrder => false,
+            Pace::OnDemandOrPeriod(period) => self.state.lock().last_block.elapsed() >= period,
+        };
+        is_wanted && self.empty_is_allowed()
+    }
+
     fn nap(&self, state: &State) -> Duration {
         match state.settings.pace {
-            Pace::Period(period) => period.saturating_sub(state.last_block.elapsed()),
-            Pace::Chain | Pace::OnDemand => NAP_MAX,
+            Pace::Period(period) | Pace::OnDemandOrPeriod(period) => period.saturating_sub(state.last_block.elapsed()),
+            Pace::Chain | Pace::OnDemand | Pace::OnOrder => NAP_MAX,
         }
     }
 
@@ -278,33 +370,44 @@ impl Shared {
         let view = self.ledger.view();
         match view.spec().pow.empty_blocks {
             EmptyBlocks::Always => true,
-            EmptyBlocks::Heartbeat { seconds } => (self.clock)() >= view.head().timestamp.saturating_add(seconds),
+            EmptyBlocks::Heartbeat { seconds } => self.time.now() >= view.head().timestamp.saturating_add(seconds),
             EmptyBlocks::Never => false,
         }
     }
 
-    fn mine_one(&self, settings: &Settings, events: u64) -> Result<Mined, MiningError> {
+    fn mine_one(&self, settings: &Settings, events: u64, reason: Reason) -> Result<Mined, MiningError> {
         let beneficiary = settings.etherbase.ok_or(MiningError::NoEtherbase)?;
+        let next = self.time.next_block(self.ledger.view().head());
         let request = BuildRequest {
             beneficiary,
-            timestamp: (self.clock)(),
+            timestamp: next.timestamp,
             extra_data: settings.extra_data.clone(),
             gas_limit: settings.gas_limit,
             order: settings.order,
             min_tip_wei: settings.min_tip_wei,
         };
-        let candidate = self.ledger.build(&request)?;
+        let candidate = self.ledger.build_departing(&request, next.departures)?;
         let is_empty = candidate.transaction_count() == 0;
-        if is_empty && (settings.pace == Pace::OnDemand || !self.empty_is_allowed()) {
-            return Ok(Mined::InVain);
+        match reason {
+            Reason::Due if is_empty && !self.wants_empty(settings.pace) => return Ok(Mined::InVain),
+            Reason::Ordered if is_empty && !self.empty_is_allowed() => return Err(MiningError::NoEmptyBlock),
+            Reason::Due | Reason::Ordered => {}
         }
-        let Some(nonce) = self.search(&candidate, settings, events) else { return Ok(Mined::Again) };
+        let Some(nonce) = self.search(&candidate, settings, events, reason) else { return Ok(Mined::Again) };
         let witness = self.witness(&candidate, beneficiary, nonce)?;
         let (number, transactions) = (candidate.header().number, candidate.transaction_count());
-        match self.ledger.import_mined(candidate, nonce, witness, (self.clock)()) {
+        let now = self.time.now_at_least(candidate.header().timestamp);
+        let header = candidate.header().clone();
+        match self.ledger.import_mined(candidate, nonce, witness, now) {
             Ok(_) => {
+                self.time.mined(&header);
                 info!(number, transactions, "mined a block");
                 Ok(Mined::Yes)
+            }
+            // Somebody has gone back or changed the state by hand meanwhile.
+            Err(ImportError::Refused(problem)) => {
+                debug!(number, problem, "the mined block is built again");
+                Ok(Mined::Again)
             }
             Err(problem) if problem.is_fatal() => Err(problem.into()),
             Err(problem) if problem.is_out_of_space() => {
@@ -319,14 +422,15 @@ impl Shared {
     }
 
     /// Searches the seal of `candidate` until it is found, the head changes, or it is time to build again.
-    fn search(&self, candidate: &Candidate, settings: &Settings, events: u64) -> Option<B64> {
+    fn search(&self, candidate: &Candidate, settings: &Settings, events: u64, reason: Reason) -> Option<B64> {
         let job = Arc::new(SearchJob::new(candidate.header()));
         let kind = if candidate.transaction_count() == 0 { JobKind::Empty } else { JobKind::Filled };
         {
             let mut state = self.state.lock();
             // What happened while the block was built, before there was a job to cancel.
             let head_moved = self.ledger.view().head().hash() != candidate.header().parent_hash;
-            if head_moved || state.stopping || !state.mining || (kind == JobKind::Empty && state.events != events) {
+            let is_off = reason == Reason::Due && !state.mining;
+            if head_moved || state.stopping || is_off || (kind == JobKind::Empty && state.events != events) {
                 return None;
             }
             state.job = Some((job.clone(), kind));
@@ -369,6 +473,8 @@ enum Mined {
 enum MiningError {
     #[error("etherbase must be explicitly specified: name an account by --miner.etherbase or miner_setEtherbase")]
     NoEtherbase,
+    #[error("nothing waits, and this chain has no empty block now (see empty_blocks in its file)")]
+    NoEmptyBlock,
     #[error("{0} is not one of the authorized miners of the chain file")]
     NotAuthorized(Address),
     #[error("the witness of {0} cannot be signed: {1}; unlock the account by --unlock")]

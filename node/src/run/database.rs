@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use chain::{ImportError, index, verify};
+use chain::{AfterRewind, ImportError, RewindTarget, index, verify};
 use storage::{RocksOptions, StorageError, Store, Table};
 
-use super::DbAction;
-use super::ledger::{open_store, open_store_with, storage_error};
+use super::ledger::{open, open_store, open_store_with, storage_error};
+use super::{DbAction, now_seconds};
 use crate::commands::say;
 use crate::config::NodeConfig;
 use crate::datadir::Datadir;
@@ -18,7 +18,7 @@ use crate::exit::Fatal;
 /// There is none, it is corrupt, or the disk fails.
 pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
     require_database(&config)?;
-    let _datadir = Datadir::open(&config.data)?;
+    let datadir = Datadir::open(&config.data)?;
     let store = match action {
         DbAction::Recover => open_store_with(&config, RocksOptions { accept_loss: true, ..RocksOptions::default() })?,
         DbAction::Inspect
@@ -26,7 +26,8 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
         | DbAction::Prune
         | DbAction::Compact
         | DbAction::BuildIndex
-        | DbAction::DropIndex => open_store(&config)?,
+        | DbAction::DropIndex
+        | DbAction::Rewind(_) => open_store(&config)?,
     };
     // A newer format must not be touched; an unknown chain file says nothing about the tables.
     match chain::stored_chain_file(&*store) {
@@ -43,10 +44,34 @@ pub fn db(config: NodeConfig, action: DbAction) -> Result<(), Fatal> {
         DbAction::Prune => prune(&config, &*store, out),
         DbAction::BuildIndex => build_index(&config, &*store, out),
         DbAction::DropIndex => drop_index(&config, &*store, out),
+        DbAction::Rewind(number) => {
+            // The ledger opens both itself.
+            drop((store, datadir));
+            rewind(&config, number)
+        }
         DbAction::Compact => {
             store.compact().map_err(|error| storage_error(&config.data.dir, error))?;
             say(out, "compacted")
         }
+    }
+}
+
+/// Makes an earlier block the head, through the ledger's one door.
+fn rewind(config: &NodeConfig, number: u64) -> Result<(), Fatal> {
+    let opened = open(config)?;
+    let before = opened.ledger.view().head().number;
+    let then = AfterRewind::ReturnTransactions;
+    let rewound = opened.ledger.rewind(RewindTarget::block(number), then, now_seconds());
+    let head = opened.ledger.view().head().hash();
+    opened.close()?;
+    match rewound {
+        Ok(()) => {
+            say(&mut std::io::stdout(), format_args!("the head is block {number} ({head}); it was block {before}"))
+        }
+        Err(ImportError::Refused(cause)) => {
+            Err(Fatal::config(cause, "choose another block; `drawbridge db inspect` shows the head"))
+        }
+        Err(error) => Err(import_error(config, error)),
     }
 }
 

@@ -190,6 +190,7 @@ fn ledger_config(config: &NodeConfig) -> LedgerConfig {
             no_locals: pool.no_locals,
             journal: pool.journal.clone(),
             rejournal_s: pool.rejournal.as_secs(),
+            takes_impersonated: config.dev.is_some(),
             ..PoolConfig::default()
         },
         ..LedgerConfig::default()

@@ -49,6 +49,8 @@ pub enum DbAction {
     BuildIndex,
     /// Drops it.
     DropIndex,
+    /// Makes this block the head.
+    Rewind(u64),
     /// Opens a database whose log lost what had been synced, and checks what is left.
     Recover,
 }

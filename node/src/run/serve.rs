@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::network::p2p::{Network, ShellError};
 use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
-use rpc::{Operation, RpcConfig, RpcHandle, ServeError, Services};
+use rpc::{DevChain, DevTerms, Operation, RpcConfig, RpcHandle, ServeError, Services};
 use storage::StorageError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ use crate::exit::Fatal;
 use crate::keystore::Keystore;
 use crate::logging::LogHandle;
 use crate::metrics::{self, Metrics, MetricsServer, Sources};
-use crate::miner::{Miner, Pace, Settings};
+use crate::miner::{Miner, Pace, Settings, Time};
 
 /// How often what was committed is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +39,9 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 const NETWORK_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the pool is looked through for what has waited too long.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// What the version of a development chain begins with: tools that offer to change a chain by hand look for this word.
+const DEV_VERSION_PREFIX: &str = "anvil-compatible/";
 
 /// Runs a node until it is told to stop; `log` changes how much it writes about itself.
 ///
@@ -54,7 +57,11 @@ pub fn node(config: NodeConfig, log: LogHandle) -> Result<(), Fatal> {
     log_facts(&opened, failed.clone());
     let settings = miner_settings(&config, &keystore)?;
     let tell = Box::new(move |problem: &ImportError| tell_failure(&failed, problem));
-    let miner = Miner::spawn(opened.ledger.clone(), keystore.clone(), settings, now_seconds, tell)
+    let time = match &config.dev {
+        Some(_) => Time::Chosen(dev_terms(&opened)),
+        None => Time::System(now_seconds),
+    };
+    let miner = Miner::spawn(opened.ledger.clone(), keystore.clone(), settings, time.clone(), tell)
         .map_err(|error| Fatal::Internal { cause: format!("no thread for the miner: {error}") })?;
     if config.miner.enabled || config.dev.is_some() {
         start_mining(&miner, &keystore)?;
@@ -63,7 +70,8 @@ pub fn node(config: NodeConfig, log: LogHandle) -> Result<(), Fatal> {
         .enable_all()
         .build()
         .map_err(|error| Fatal::Internal { cause: format!("no runtime: {error}") })?;
-    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, miner.clone(), log, failure));
+    let serving = serve_until_stopped(&config, &opened, keystore, (miner.clone(), time), log, failure);
+    let ended = runtime.block_on(serving);
     miner.shut_down();
     runtime.shutdown_timeout(Duration::from_millis(500));
     rotate_journal(&opened);
@@ -76,7 +84,7 @@ async fn serve_until_stopped(
     config: &NodeConfig,
     opened: &Opened,
     keystore: Arc<Keystore>,
-    miner: Miner,
+    (miner, time): (Miner, Time),
     log: LogHandle,
     mut failure: watch::Receiver<Option<ImportError>>,
 ) -> Result<(), Fatal> {
@@ -92,7 +100,7 @@ async fn serve_until_stopped(
     meeting.operation.desk = rpc::DeskFacts { registries, operator };
     meeting.operation.log = Arc::new(log);
     let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
-    let rpc = start_rpc(config, opened, keystore, miner, meeting.operation.clone()).await?;
+    let rpc = start_rpc(config, opened, keystore, (miner, time), meeting.operation.clone()).await?;
     announce(config, opened, &rpc)?;
     let broker = match super::devices::start_broker(config).await {
         Ok(broker) => broker,
@@ -329,6 +337,11 @@ fn miner_settings(config: &NodeConfig, keystore: &Keystore) -> Result<Settings, 
     })
 }
 
+/// Returns the time of a development chain, which goes on where the chain ended.
+fn dev_terms(opened: &Opened) -> Arc<DevTerms> {
+    Arc::new(DevTerms::new(Arc::new(now_seconds), opened.ledger.view().head().timestamp))
+}
+
 /// Returns the account after the unlocked ones: fees that went to one of those would blur its balance.
 fn dev_etherbase(dev: &DevConfig) -> Result<Option<Address>, Fatal> {
     let accounts = dev_accounts(&dev.mnemonic, dev.accounts.saturating_add(1))?;
@@ -364,17 +377,27 @@ async fn start_rpc(
     config: &NodeConfig,
     opened: &Opened,
     keystore: Arc<Keystore>,
-    miner: Miner,
+    (miner, time): (Miner, Time),
     operation: Operation,
 ) -> Result<RpcHandle, Fatal> {
+    let miner = Arc::new(MinerSwitch(miner));
+    let version = version::client_version(config.network.identity.as_deref());
+    let (client_version, dev) = match &time {
+        Time::System(_) => (version, None),
+        Time::Chosen(terms) => {
+            let dev = DevChain { terms: Arc::clone(terms), miner: miner.clone() };
+            (format!("{DEV_VERSION_PREFIX}{version}"), Some(dev))
+        }
+    };
     let services = Services {
         ledger: opened.ledger.clone(),
         signer: Arc::new(KeystoreSigner(keystore)),
-        miner: Arc::new(MinerSwitch(miner)),
-        clock: Arc::new(now_seconds),
-        client_version: version::client_version(config.network.identity.as_deref()),
+        miner,
+        clock: Arc::new(move || time.now()),
+        client_version,
         network_id: config.chain.network_id.unwrap_or(opened.genesis.spec.chain_id),
         operation,
+        dev,
     };
     let gate = gate::read(&config.rpc)?;
     rpc::serve(RpcConfig { gate, ..rpc_config(config) }, services).await.map_err(serve_error)

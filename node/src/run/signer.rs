@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, Signature};
 use consensus::crypto;
-use rpc::{MinerControl, MinerError, Signer, SignerError, WalletView};
+use rpc::{DevMiner, DevPace, MinerControl, MinerError, Signer, SignerError, WalletView};
 
 use crate::config::values::EXTRA_DATA_SIZE_MAX;
 use crate::keystore::{Account, Keystore, KeystoreError};
-use crate::miner::Miner;
+use crate::miner::{Miner, Pace};
 
 /// Signs with the keystore's accounts.
 pub(super) struct KeystoreSigner(pub(super) Arc<Keystore>);
@@ -82,6 +82,33 @@ impl MinerSwitch {
         } else {
             Err(MinerError::NotAuthorized(etherbase))
         }
+    }
+}
+
+/// The miner of a development chain.
+impl DevMiner for MinerSwitch {
+    fn mine(&self) -> Result<(), MinerError> {
+        self.0.mine_now().map_err(MinerError::Other)
+    }
+
+    fn pace(&self) -> DevPace {
+        let (automine, interval) = match self.0.settings().pace {
+            Pace::Chain | Pace::OnDemand => (true, None),
+            Pace::Period(period) => (false, Some(period)),
+            Pace::OnDemandOrPeriod(period) => (true, Some(period)),
+            Pace::OnOrder => (false, None),
+        };
+        DevPace { automine, interval }
+    }
+
+    fn set_pace(&self, DevPace { automine, interval }: DevPace) {
+        let pace = match (automine, interval) {
+            (true, None) => Pace::OnDemand,
+            (true, Some(period)) => Pace::OnDemandOrPeriod(period),
+            (false, Some(period)) => Pace::Period(period),
+            (false, None) => Pace::OnOrder,
+        };
+        self.0.set(|settings| settings.pace = pace);
     }
 }
 

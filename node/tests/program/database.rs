@@ -61,3 +61,19 @@ fn there_must_be_a_database() {
     home.run("export --datadir absent chain.rlp").failed(65, &["there is no database in absent", "--datadir"]);
     assert!(!home.join("absent").exists(), "nothing is made where nothing was");
 }
+
+#[test]
+fn a_chain_goes_back_by_command_and_forward_by_import() {
+    let home = Home::new();
+    mine(&home, 6);
+    home.run("export --datadir node chain.rlp").succeeded();
+    let before = home.head("node");
+    let out = home.run("db rewind --datadir node 2").succeeded();
+    assert!(out.starts_with("the head is block 2 (") && out.ends_with("it was block 6\n"), "{out}");
+    assert_eq!(home.head("node").1, 2);
+    home.verify("node");
+    home.run("db rewind --datadir node 9").failed(65, &["block 9 is above the head, block 2", "choose another block"]);
+    home.run("import --datadir node chain.rlp").succeeded();
+    assert_eq!(home.head("node"), before);
+    home.verify("node");
+}

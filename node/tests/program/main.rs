@@ -7,6 +7,7 @@ mod backup;
 mod blocks;
 mod cluster;
 mod database;
+mod dev_chain;
 mod devices;
 mod doors;
 mod exit_codes;

@@ -131,15 +131,20 @@ fn show_uncle(found: Option<&RecentBlock>, Quantity(index): Quantity) -> Answer 
 /// Returns the header of the block that would follow the head now, as far as it is known.
 pub(crate) fn next_header(api: &Api, view: &ChainView) -> Header {
     let (spec, parent) = (view.spec(), view.head());
-    let timestamp = api.now().max(parent.timestamp);
+    let wanted = api.next_block(parent);
+    let timestamp = wanted.map_or_else(|| api.now().max(parent.timestamp), |wanted| wanted.timestamp);
+    let departures = wanted.map(|wanted| wanted.departures).unwrap_or_default();
     let number = parent.number.saturating_add(1);
     let parent_header: &Header = parent;
+    let base_fee = fees::next_base_fee(spec, parent, timestamp);
     Header {
         parent_hash: parent.hash(),
         number,
         timestamp,
         beneficiary: api.services.miner.etherbase().unwrap_or_default(),
-        base_fee_per_gas: fees::next_base_fee(spec, parent, timestamp),
+        base_fee_per_gas: base_fee.map(|follows| departures.base_fee.unwrap_or(follows)),
+        mix_hash: departures.mix_hash.unwrap_or(parent.mix_hash),
+        gas_limit: departures.gas_limit.unwrap_or(parent.gas_limit),
         gas_used: 0,
         ..parent_header.clone()
     }

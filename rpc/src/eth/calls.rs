@@ -14,8 +14,9 @@ use evm_runtime::{
 use serde::Serialize;
 
 use crate::api::{Answer, Api, Deadline, reply};
-use crate::block_id::BlockId;
+use crate::block_id::{BlockId, BlockTag};
 use crate::debug::mined::trace_error;
+use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::blocks::next_header;
 use crate::params::Call;
@@ -33,6 +34,7 @@ pub(crate) fn call(api: &Arc<Api>, arguments: &mut Call<'_>) -> Answer {
     let outcome = question.run(api, |context, question| {
         call::call(context, &question.request, &question.state_overrides, &question.block_overrides)
     })?;
+    dev::tell_call(api, &question);
     match &outcome {
         CallOutcome::Success { output, .. } => reply(output),
         CallOutcome::Revert { .. } | CallOutcome::Halt { .. } => Err(failure(&outcome)),
@@ -40,7 +42,9 @@ pub(crate) fn call(api: &Arc<Api>, arguments: &mut Call<'_>) -> Answer {
 }
 
 pub(crate) fn estimate_gas(api: &Arc<Api>, arguments: &mut Call<'_>) -> Answer {
-    reply(&U64::from(Question::read(arguments)?.estimate(api)?))
+    // A development chain's clients expect the block to come, whose time they may have chosen.
+    let default = if api.dev.is_some() { BlockId::Tag(BlockTag::Pending) } else { BlockId::LATEST };
+    reply(&U64::from(Question::read_with(arguments, default)?.estimate(api)?))
 }
 
 #[derive(Serialize)]
@@ -65,7 +69,7 @@ pub(crate) fn create_access_list(api: &Arc<Api>, arguments: &mut Call<'_>) -> An
 pub(crate) fn estimate_request(api: &Api, request: CallRequest) -> Result<u64, RpcError> {
     let question = Question {
         request,
-        block: BlockId::Tag(crate::block_id::BlockTag::Pending),
+        block: BlockId::Tag(BlockTag::Pending),
         state_overrides: StateOverrides::new(),
         block_overrides: BlockOverrides::default(),
     };
@@ -74,8 +78,13 @@ pub(crate) fn estimate_request(api: &Api, request: CallRequest) -> Result<u64, R
 
 impl Question {
     pub(crate) fn read(arguments: &mut Call<'_>) -> Result<Self, RpcError> {
+        Self::read_with(arguments, BlockId::LATEST)
+    }
+
+    /// Reads a question that is about the block `default` where it names none.
+    fn read_with(arguments: &mut Call<'_>, default: BlockId) -> Result<Self, RpcError> {
         let request = arguments.required()?;
-        let block = arguments.optional()?.unwrap_or(BlockId::LATEST);
+        let block = arguments.optional()?.unwrap_or(default);
         let state_overrides = arguments.optional::<StateOverride>()?;
         let block_overrides = arguments.optional::<alloy_rpc_types_eth::BlockOverrides>()?;
         Self::new(request, block, state_overrides, block_overrides)
@@ -93,6 +102,13 @@ impl Question {
             block,
             state_overrides: read_state_overrides(state_overrides.unwrap_or_default())?,
             block_overrides: read_block_overrides(block_overrides.unwrap_or_default())?,
+        })
+    }
+
+    /// Returns what the call says by `console.log`.
+    pub(crate) fn console_lines(&self, api: &Api) -> Result<Vec<String>, RpcError> {
+        self.run(api, |context, question| {
+            call::console_lines(context, &question.request, &question.state_overrides, &question.block_overrides)
         })
     }
 

@@ -72,7 +72,9 @@ pub(crate) fn fee_history(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
 
 /// Returns the base fee in wei of the block that would follow now; `None` before London.
 pub(crate) fn base_fee(api: &Api, view: &ChainView) -> Option<u64> {
-    fees::next_base_fee(view.spec(), view.head(), api.now().max(view.head().timestamp))
+    let follows = fees::next_base_fee(view.spec(), view.head(), api.now().max(view.head().timestamp));
+    let wanted = api.next_block(view.head()).and_then(|next| next.departures.base_fee);
+    follows.map(|follows| wanted.unwrap_or(follows))
 }
 
 /// Returns the tip in wei that a transaction should pay.

@@ -70,6 +70,12 @@ pub(crate) fn proof(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let view = api.view();
     let header = block.header(&view)?.ok_or_else(RpcError::header_not_found)?;
     let state = block.state(&view)?;
+    if view.amended_root(header.number, header.hash())?.is_some() {
+        return Err(RpcError::server(format!(
+            "the state after block {} was changed by hand, and its header proves another one: mine a block and ask for that",
+            header.number
+        )));
+    }
     let slots: Vec<_> = keys.iter().map(|key| key.slot).collect();
     let deadline = api.deadline(api.limits.evm_timeout);
     let proof = state

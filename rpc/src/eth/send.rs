@@ -7,7 +7,7 @@ use alloy_consensus::{SignableTransaction, Transaction as _};
 use alloy_primitives::{Address, B256, Bytes, Signature};
 use alloy_rpc_types_eth::TransactionRequest;
 use chain::TransactionOrigin;
-use consensus::transaction::{decode_transaction, encode_transaction};
+use consensus::transaction::{decode_transaction, encode_transaction, impersonation};
 use consensus::{RecoveredTransaction, Transaction};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -177,12 +177,21 @@ fn sign_filled(
     authority: &Authority<'_>,
 ) -> Result<RecoveredTransaction, RpcError> {
     check_fee(api, unsigned.gas_limit(), unsigned.max_fee_per_gas())?;
-    let signature = authority.sign(api, sender, unsigned.signature_hash())?;
+    let signature = match impersonated(api, sender) {
+        true => impersonation(sender),
+        false => authority.sign(api, sender, unsigned.signature_hash())?,
+    };
     Ok(RecoveredTransaction::with_sender(unsigned.into_envelope(signature), sender))
 }
 
-/// Returns the sender of a request, who must have an account here.
+/// Tells whether a sender needs no key here.
+fn impersonated(api: &Api, sender: Address) -> bool {
+    api.dev.as_ref().is_some_and(|dev| dev.impersonates(sender)) && !api.services.signer.accounts().contains(&sender)
+}
+
+/// Returns the sender of a request, who must have an account here or be impersonated.
 fn own_account(api: &Api, request: &TransactionRequest) -> Result<Address, RpcError> {
     let sender = request.from.ok_or_else(|| RpcError::server("from not specified"))?;
-    if api.services.signer.accounts().contains(&sender) { Ok(sender) } else { Err(SignerError::UnknownAccount.into()) }
+    let may_send = api.services.signer.accounts().contains(&sender) || impersonated(api, sender);
+    if may_send { Ok(sender) } else { Err(SignerError::UnknownAccount.into()) }
 }

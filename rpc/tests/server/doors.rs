@@ -162,6 +162,7 @@ async fn a_port_in_use_is_told_with_its_flag() {
         miner: std::sync::Arc::new(crate::node::TestMiner::default()),
         clock: std::sync::Arc::new(|| 0),
         client_version: String::new(),
+        dev: None,
         network_id: 1,
         operation: rpc::Operation::alone("/nowhere".into()),
     };

@@ -41,6 +41,8 @@ async fn logs_are_found_by_range_block_address_and_topic() {
         (json!({ "fromBlock": "0x0", "topics": [[topic(2), topic(3)]] }), vec!["0x02", "0x03"]),
         (json!({ "fromBlock": "0x0", "topics": [null, topic(2)] }), vec![]),
         (json!({ "fromBlock": "0x0", "address": Address::ZERO }), vec![]),
+        (json!({ "fromBlock": "0x6" }), vec![]),
+        (json!({ "fromBlock": "0x6", "toBlock": "latest" }), vec![]),
     ];
     for (query, expected) in cases {
         assert_eq!(topics(&node.call("eth_getLogs", json!([query])).await), expected, "{query}");
@@ -61,6 +63,7 @@ async fn logs_are_found_by_range_block_address_and_topic() {
     assert_eq!(log["removed"], false);
     let refusals = [
         (json!({ "fromBlock": "0x5", "toBlock": "0x1" }), -32602, "invalid block range params"),
+        (json!({ "fromBlock": "0x6", "toBlock": "0x5" }), -32602, "invalid block range params"),
         (json!({ "fromBlock": "0x1", "toBlock": "0x99" }), -32602, "block range extends beyond current head block"),
         (json!({ "blockHash": topic(9) }), -32000, "unknown block"),
         (json!({ "topics": [[], [], [], [], []] }), -32602, "exceed max topics"),

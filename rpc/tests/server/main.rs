@@ -5,6 +5,7 @@ mod accounts;
 mod calls;
 mod dashboard;
 mod desk;
+mod dev;
 mod doors;
 mod every;
 mod explained;

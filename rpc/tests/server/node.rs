@@ -9,14 +9,14 @@ use std::time::Duration;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use chain::pool::TransactionOrder;
-use chain::{BuildRequest, Ledger, LedgerConfig, LedgerHandle};
+use chain::{BuildRequest, Ledger, LedgerConfig, LedgerHandle, PoolConfig};
 use consensus::crypto::{self, SecretKey};
 use consensus::search::{SearchJob, search};
 use consensus::transaction::encode_transaction;
 use consensus::{Genesis, Transaction};
 use rpc::{
-    HttpConfig, MinerControl, MinerError, RpcConfig, RpcHandle, Services, Signer, SignerError, WalletView, WsConfig,
-    serve,
+    DevChain, DevMiner, DevPace, DevTerms, HttpConfig, MinerControl, MinerError, RpcConfig, RpcHandle, Services,
+    Signer, SignerError, WalletView, WsConfig, serve,
 };
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -32,7 +32,7 @@ const KEYS: [&str; 2] = [
 /// The chain id of the dev chain.
 pub(crate) const CHAIN_ID: u64 = 1337;
 /// All namespaces.
-pub(crate) const ALL: [&str; 14] = [
+pub(crate) const ALL: [&str; 17] = [
     "eth",
     "net",
     "web3",
@@ -47,6 +47,9 @@ pub(crate) const ALL: [&str; 14] = [
     "trace",
     "ots",
     "erigon",
+    "evm",
+    "hardhat",
+    "anvil",
 ];
 
 /// A key of the test mnemonic.
@@ -173,6 +176,48 @@ impl MinerControl for TestMiner {
     fn set_recommit(&self, _: Duration) {}
 }
 
+/// Mines when told to, as the terms say.
+struct TestDevMiner {
+    ledger: LedgerHandle,
+    terms: Arc<DevTerms>,
+    pace: Mutex<DevPace>,
+    switch: Arc<TestMiner>,
+}
+
+impl DevMiner for TestDevMiner {
+    fn mine(&self) -> Result<(), MinerError> {
+        let next = self.terms.next_block(self.ledger.view().head());
+        let beneficiary = self.switch.etherbase().unwrap_or(Address::repeat_byte(0xee));
+        let request = BuildRequest { timestamp: next.timestamp, ..request(beneficiary) };
+        let candidate = self.ledger.build_departing(&request, next.departures).unwrap();
+        let header = candidate.header().clone();
+        let nonce = search(&SearchJob::new(&header), NONCES.fetch_add(1 << 20, Ordering::Relaxed), 1).unwrap();
+        self.ledger.import_mined(candidate, nonce, None, next.timestamp).unwrap();
+        self.terms.mined(&header);
+        Ok(())
+    }
+    fn pace(&self) -> DevPace {
+        *self.pace.lock().unwrap()
+    }
+    fn set_pace(&self, pace: DevPace) {
+        *self.pace.lock().unwrap() = pace;
+    }
+}
+
+/// Where the next search begins, so that a block that is mined again is another one.
+static NONCES: AtomicU64 = AtomicU64::new(0);
+
+fn request(beneficiary: Address) -> BuildRequest {
+    BuildRequest {
+        beneficiary,
+        timestamp: 0,
+        extra_data: Bytes::new(),
+        gas_limit: 36_000_000,
+        order: TransactionOrder::Arrival,
+        min_tip_wei: 0,
+    }
+}
+
 /// A ledger that mines when told to.
 pub(crate) struct Chain {
     pub(crate) ledger: LedgerHandle,
@@ -199,14 +244,7 @@ impl Chain {
     /// Mines one block of what is in the pool, for a beneficiary.
     pub(crate) fn mine_for(&self, beneficiary: Address) -> B256 {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        let request = BuildRequest {
-            beneficiary,
-            timestamp: now,
-            extra_data: Bytes::new(),
-            gas_limit: 36_000_000,
-            order: TransactionOrder::Arrival,
-            min_tip_wei: 0,
-        };
+        let request = BuildRequest { timestamp: now, ..request(beneficiary) };
         let candidate = self.ledger.build(&request).unwrap();
         let nonce = search(&SearchJob::new(candidate.header()), 0, 1).unwrap();
         self.ledger.import_mined(candidate, nonce, None, now).unwrap();
@@ -254,26 +292,61 @@ impl Node {
 
     /// Starts a node, or says why the server does not start.
     pub(crate) async fn try_start(config: RpcConfig) -> Result<Self, rpc::ServeError> {
-        Self::start_on(Chain::open(), config).await
+        Self::start_on(Chain::open(), config, |_, _| None).await
     }
 
     /// Starts a node without an index, and one with it: what they answer must not differ.
     pub(crate) async fn without_and_with_index() -> [Self; 2] {
-        [Self::usual().await, Self::start_on(Chain::indexed(), config()).await.unwrap()]
+        [Self::usual().await, Self::start_on(Chain::indexed(), config(), |_, _| None).await.unwrap()]
     }
 
-    async fn start_on(chain: Chain, config: RpcConfig) -> Result<Self, rpc::ServeError> {
+    /// Starts a development chain, which mines on order alone.
+    pub(crate) async fn dev() -> Self {
+        Self::dev_with(config()).await
+    }
+
+    /// The same, served as `config` says.
+    pub(crate) async fn dev_with(config: RpcConfig) -> Self {
+        let pool = PoolConfig { takes_impersonated: true, ..PoolConfig::default() };
+        let chain = Chain::open_with(LedgerConfig { pool, ..LedgerConfig::default() });
+        let dev = |chain: &Chain, switch: &Arc<TestMiner>| {
+            let clock = Arc::clone(&chain.clock);
+            let head = chain.ledger.view().head().timestamp;
+            let terms = Arc::new(DevTerms::new(Arc::new(move || clock.load(Ordering::Relaxed)), head));
+            let pace = Mutex::new(DevPace { automine: false, interval: None });
+            let (ledger, switch) = (chain.ledger.clone(), Arc::clone(switch));
+            let miner = Arc::new(TestDevMiner { ledger, terms: Arc::clone(&terms), pace, switch });
+            Some(DevChain { terms, miner })
+        };
+        Self::start_on(chain, config, dev).await.unwrap()
+    }
+
+    async fn start_on(
+        chain: Chain,
+        config: RpcConfig,
+        dev: impl FnOnce(&Chain, &Arc<TestMiner>) -> Option<DevChain>,
+    ) -> Result<Self, rpc::ServeError> {
         let keys = Arc::new(TestKeys::default());
         keys.add(key(0), "password", true).unwrap();
         let clock = Arc::clone(&chain.clock);
+        let miner = Arc::new(TestMiner::default());
+        let dev = dev(&chain, &miner);
+        let now: rpc::Clock = match &dev {
+            Some(dev) => {
+                let terms = Arc::clone(&dev.terms);
+                Arc::new(move || terms.now())
+            }
+            None => Arc::new(move || clock.load(Ordering::Relaxed)),
+        };
         let services = Services {
             ledger: chain.ledger.clone(),
             signer: keys.clone(),
-            miner: Arc::new(TestMiner::default()),
-            clock: Arc::new(move || clock.load(Ordering::Relaxed)),
+            miner,
+            clock: now,
             client_version: "Drawbridge/test".to_owned(),
             network_id: 4242,
             operation: rpc::Operation::alone("/nowhere".into()),
+            dev,
         };
         let server = serve(config, services).await?;
         Ok(Self { chain, keys, server })

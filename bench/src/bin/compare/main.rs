@@ -100,7 +100,10 @@ fn main() -> Result<(), Failure> {
 
 fn start_anvil(program: &Path, block_time: Option<u64>, log: &Path) -> Result<NodeProcess, Failure> {
     let port = free_port()?;
-    let mut arguments = vec!["--silent".to_owned(), "--port".to_owned(), port.to_string()];
+    // Old states go with the folder; where Anvil keeps them otherwise, gigabytes stay behind.
+    let states = log.with_extension("states");
+    let mut arguments: Vec<String> =
+        ["--silent", "--cache-path", path_text(&states)?, "--port", &port.to_string()].map(str::to_owned).into();
     if let Some(seconds) = block_time {
         arguments.extend(["--block-time".to_owned(), seconds.to_string()]);
     }

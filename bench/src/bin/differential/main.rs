@@ -215,8 +215,12 @@ fn start_anvil(program: &Path, folder: &Path) -> Result<NodeProcess, Failure> {
     let port = free_port()?;
     let genesis = folder.join("genesis.json");
     std::fs::write(&genesis, plain_genesis()?)?;
+    // Old states go with the folder; where Anvil keeps them otherwise, gigabytes stay behind.
+    let states = folder.join("anvil-states");
     let arguments = [
         "--silent",
+        "--cache-path",
+        path_text(&states)?,
         "--port",
         &port.to_string(),
         "--init",
