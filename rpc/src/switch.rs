@@ -228,12 +228,16 @@ impl Switch {
         let socket = bind(host, port, flag).await?;
         let addr = socket.local_addr();
         let addr = addr.map_err(|source| ServeError::Address { addr: format!("{host}:{port}"), flag, source })?;
-        let clock = Arc::clone(&self.api.services.clock);
-        let gate = self.config.gate.clone().map(|gate| (gate, clock));
+        let gate = self.config.gate.clone();
         let listener = Listener::new(&self.config.limits, gate);
         let (stop, handle) = stop_channel();
         tokio::spawn(listener.clone().accept(socket, stop));
         Ok(Served { wanted, addr, listener, stop: handle })
+    }
+
+    /// Tells whether this chain has a namespace: some are a development chain's.
+    fn is_there(&self, name: &str) -> bool {
+        self.api.dev.is_some() || !dev::NAMESPACES.contains(&name.trim().to_ascii_lowercase().as_str())
     }
 
     /// Refuses to let strangers steer the node.

@@ -317,6 +317,11 @@ impl Node {
 
     /// Starts a development chain, which mines on order alone.
     pub(crate) async fn dev() -> Self {
+        Self::dev_with(config()).await
+    }
+
+    /// The same, served as `config` says.
+    pub(crate) async fn dev_with(config: RpcConfig) -> Self {
         let pool = PoolConfig { takes_impersonated: true, ..PoolConfig::default() };
         let chain = Chain::open_with(LedgerConfig { pool, ..LedgerConfig::default() });
         let dev = |chain: &Chain, switch: &Arc<TestMiner>| {
