@@ -247,7 +247,7 @@ impl<S: Subscribing> Door<S> {
             let ids: Vec<_> = run.calls.iter().map(|call| call.id.clone()).collect();
             let sending = run.sending();
             let (session, room, until) = (self.session.clone(), replies.room, replies.until);
-            match dispatcher.off_thread(run.lane(), move |api| run.answer(api, &session, room, until)).await {
+            match self.dispatcher.off_thread(run.lane(), move |api| run.answer(api, &session, room, until)).await {
                 Ok((answers, rest)) => {
                     self.dispatcher.settle(&sending, &answers).await;
                     replies.extend(answers);

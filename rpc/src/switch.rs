@@ -205,12 +205,9 @@ impl Switch {
         let _ = tokio::time::timeout(STOP_PATIENCE, stopped).await;
     }
 
-    /// Leaves out the namespaces of development chains where this is none.
+    /// Leaves out the namespaces that this chain does not have.
     fn offered<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
-        let is_dev = self.api.dev.is_some();
-        let is_there =
-            move |name: &&str| is_dev || !dev::NAMESPACES.contains(&name.trim().to_ascii_lowercase().as_str());
-        names.into_iter().filter(is_there)
+        names.into_iter().filter(|name| self.is_there(name))
     }
 
     /// Returns the other transport's socket where it is the same, or a new one.

@@ -333,7 +333,7 @@ impl Node {
             let miner = Arc::new(TestDevMiner { ledger, terms: Arc::clone(&terms), pace, switch });
             Some(DevChain { terms, miner })
         };
-        Self::start_on(chain, config(), dev).await.unwrap()
+        Self::start_on(chain, config, dev).await.unwrap()
     }
 
     async fn start_on(
