@@ -335,7 +335,7 @@ fn a_table_that_earlier_programs_did_not_know_reads_empty_and_is_made_where_it_m
     drop(earlier);
     // Another program has written the manifest.
     let options = RocksOptions { accept_loss: true, ..RocksOptions::default() };
-    let reader = RocksStore::open(directory.path(), RocksOptions { read_only: true, ..options.clone() }).unwrap();
+    let reader = RocksStore::open(directory.path(), RocksOptions { read_only: true, ..options }).unwrap();
     assert_eq!(reader.get(Table::Slots, &1_u32.to_be_bytes()).unwrap().as_deref(), Some(&b"one"[..]));
     assert_eq!(reader.get(Table::EventIndex, b"key").unwrap(), None);
     assert!(reader.iterate(Table::AddressIndex, &[]).next().is_none());

@@ -63,7 +63,7 @@ pub(crate) fn measure_pages(url: &str) -> Result<(), Failure> {
     let mut slow = Vec::new();
     for (name, method, what) in [
         ("account: transactions", "drawbridge_addressTransactions", sender.clone()),
-        ("account: tokens", "drawbridge_tokenTransfers", sender.clone()),
+        ("account: tokens", "drawbridge_tokenTransfers", sender),
         ("contract: transactions", "drawbridge_addressTransactions", contract.clone()),
         ("contract: events", "drawbridge_events", json!({ "address": contract })),
         ("contract: one kind of event", "drawbridge_events", json!({ "address": contract, "topics": [TRANSFER] })),
