@@ -140,8 +140,8 @@ impl Pushed {
 fn devices_and_shadows_are_shown_changed_and_told_live_over_json_rpc() {
     let home = Home::new();
     let mut node = Node::dev(&home, "--mqtt --mqtt.port 0 --mqtt.httpsport 0");
-    node.wait_line("MQTT over TLS");
     let (mut devices, mut shadows) = (Pushed::connect(&mut node, &home), Pushed::connect(&mut node, &home));
+    node.wait_line("shadows over HTTPS");
     devices.subscribe(json!(["devices"]));
     shadows.subscribe(json!(["shadow", {"name": "lock-1", "shadow": "lock"}]));
     let id = home.run("device add lock-1 --datadir node").field("Certificate id:");
