@@ -53,6 +53,33 @@ fn a_database_is_inspected_verified_pruned_and_compacted() {
 }
 
 #[test]
+fn the_index_is_dropped_and_built_and_the_pages_are_the_same() {
+    let home = Home::new();
+    mine(&home, 5);
+    let page = |flags: &str| {
+        let node = Node::dev(&home, flags);
+        let page = node.call("drawbridge_addressTransactions", json!([RECEIVER]));
+        node.end();
+        (page["indexed"] == json!(true), page["items"].clone())
+    };
+    let (is_indexed, items) = page("");
+    assert_eq!((is_indexed, items.as_array().unwrap().len()), (true, 5));
+    let covered = || home.run("db inspect --datadir node").field("index");
+    assert_eq!(covered(), "on, blocks 0 to 5");
+    let dropped = home.run("db index drop --datadir node").succeeded();
+    assert!(dropped.starts_with("dropped 10 rows"), "a sender and a recipient for each transaction: {dropped}");
+    assert_eq!(covered(), "none");
+    assert_eq!(page("--index=false"), (false, items.clone()));
+    let built = home.run("db index build --datadir node").succeeded();
+    assert!(built.contains("indexed 5 blocks") && built.contains("blocks 0 to 5"), "{built}");
+    home.verify("node");
+    assert_eq!(page(""), (true, items.clone()));
+    assert_eq!(page("--index=false"), (true, items), "nothing was mined meanwhile, so that it still covers the chain");
+    assert_eq!(covered(), "off, blocks 0 to 5");
+    home.run("db index build --datadir absent").failed(65, &["there is no database in absent"]);
+}
+
+#[test]
 fn there_must_be_a_database() {
     let home = Home::new();
     for action in ["inspect", "verify", "compact", "prune --history 1"] {
