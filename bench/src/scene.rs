@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::accounts::{Account, Order, Raw};
+use crate::accounts::{Account, Order, Raw, Terms};
 use crate::client::{Client, ClientError, quantity};
 use crate::funding::{Sponsors, read_nonces, receipts, send_and_wait, sign_all, wait_for_all};
 use crate::token::{TRANSFER_GAS, transfer_order};
@@ -16,8 +16,10 @@ const SALE_ARTIFACT: &str = include_str!("../../contracts/artifacts/SaleOrder.js
 /// The price of the sale, in wei.
 const PRICE_WEI: u64 = 1_000_000_000;
 /// Gas limits of placing the sale and of buying.
-const PLACE_GAS: u64 = 4_000_000;
+const PLACE_GAS: u64 = 2_000_000;
 const BUY_GAS: u64 = 200_000;
+/// What the sale's transactions cost at most: nodes refuse to take one that offers more than an ether.
+const SALE_FEE_MAX_WEI: u128 = 900_000_000_000_000_000;
 /// Of how many transfers one goes to the account whose logs are asked for.
 const FAVOURED: usize = 10;
 /// Names the accounts that transfer, apart from those of other runs.
@@ -99,7 +101,8 @@ impl Scene {
 
 /// Places a sale and buys it; returns the sale and the buyer.
 fn sell(client: &mut Client, sponsors: &mut Sponsors) -> Result<(Address, Address), Failure> {
-    let terms = sponsors.terms;
+    let fee_per_gas_wei = sponsors.terms.fee_per_gas_wei.min(SALE_FEE_MAX_WEI / u128::from(PLACE_GAS));
+    let terms = Terms { fee_per_gas_wei, ..sponsors.terms };
     let [seller, buyer, ..] = sponsors.accounts.as_mut_slice() else { return Err("too few accounts".into()) };
     let sale = seller.address.create(seller.nonce);
     let placed = seller.sign_raw(&terms, &place_order()?);
