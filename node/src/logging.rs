@@ -55,6 +55,11 @@ impl LogControl for LogHandle {
     }
 
     fn set_modules(&self, modules: &[(String, u8)]) -> Result<(), String> {
+        let is_name =
+            |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
+        if let Some((name, _)) = modules.iter().find(|(name, _)| !is_name(name)) {
+            return Err(format!("{name:?} is no name of a module; names are such as `network` or `rpc::http`"));
+        }
         self.change(|levels| levels.modules = modules.to_vec())
     }
 }

@@ -93,6 +93,8 @@ struct Search {
     job: Arc<SearchJob>,
     number: u64,
     task: JoinHandle<Option<B64>>,
+    /// How many of its hashes the meter knows of.
+    noted: u64,
 }
 
 impl Search {
@@ -101,7 +103,14 @@ impl Search {
         self.job.cancel();
         // A search that panicked has been told by the panic hook.
         let _ = (&mut self.task).await;
-        meter.add(search::hashes(&self.job));
+        self.note(meter);
+    }
+
+    /// Tells the meter what was tried since the last time.
+    fn note(&mut self, meter: &HashMeter) {
+        let tried = search::hashes(&self.job);
+        meter.add(tried.saturating_sub(self.noted));
+        self.noted = tried;
     }
 }
 
@@ -143,13 +152,13 @@ impl ExternalMiner {
         loop {
             tokio::select! {
                 found = finished(&mut running) => {
-                    if let (Some(search), Some(nonce)) = (running.take(), found) {
-                        self.meter.add(search::hashes(&search.job));
+                    if let (Some(mut search), Some(nonce)) = (running.take(), found) {
+                        search.note(&self.meter);
                         self.submit(&search, nonce).await;
                         ask.reset_immediately();
                     }
                 }
-                _ = report.tick() => self.report(running.as_ref()).await,
+                _ = report.tick() => self.report(running.as_mut()).await,
                 _ = ask.tick() => match self.ask().await {
                     Ok(work) => {
                         pause = PAUSE.0;
@@ -211,7 +220,9 @@ impl ExternalMiner {
         });
         let (shared, threads, cpu_percent) = (Arc::clone(&job), self.threads, self.cpu_percent);
         let task = tokio::task::spawn_blocking(move || search::search(&shared, threads, cpu_percent, SEARCH_MAX));
-        Search { job, number: work.number, task }
+        // The rate is counted from here on.
+        self.meter.add(0);
+        Search { job, number: work.number, task, noted: 0 }
     }
 
     async fn submit(&self, search: &Search, nonce: B64) {
@@ -224,8 +235,11 @@ impl ExternalMiner {
     }
 
     /// Reports the hash rate; a report that fails is not missed.
-    async fn report(&self, running: Option<&Search>) {
-        let rate = self.meter.rate(running.map_or(0, |search| search::hashes(&search.job)));
+    async fn report(&self, running: Option<&mut Search>) {
+        if let Some(search) = running {
+            search.note(&self.meter);
+        }
+        let rate = self.meter.rate(0);
         info!(hashes_per_second = rate, "searching");
         let _ = self.client.call("eth_submitHashrate", json!([format!("{rate:#x}"), self.id])).await;
     }

@@ -38,7 +38,7 @@ struct Payload {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PlannedBlock {
     block_overrides: Option<PlannedEnvironment>,
     state_overrides: Option<StateOverride>,
