@@ -51,7 +51,7 @@ fn one_command_makes_a_network_and_one_runs_it() {
     }
     home.run("network new --out net").failed(2, &["not empty"]);
 
-    let ran = home.run("network run net --seconds 12");
+    let ran = home.run("network run net --seconds 20");
     let out = ran.succeeded();
     assert!(out.ends_with("all nodes have stopped cleanly\n"), "{out}");
     for name in ["node1", "node2", "rpc1"] {

@@ -19,6 +19,8 @@ use crate::run::key_error;
 const NODES_MAX: u16 = 64;
 /// What each funded account has at the start: a million ether, in wei.
 const FUND_WEI: &str = "0xd3c21bcecceda1000000";
+/// The least difficulty, with which the chain begins too.
+const DIFFICULTY_MIN: u64 = 131_072;
 
 /// One node of the plan.
 #[derive(Clone, Debug)]
@@ -150,7 +152,9 @@ fn genesis(args: &NewArgs, nodes: &[PlannedNode]) -> Value {
     // With few miners the difficulty follows their number faster.
     let half_life = if nodes.len() <= 5 { 20 } else { 40 };
     file["config"]["pow"]["difficulty"] =
-        json!({"target_ms": args.block_ms, "half_life_blocks": half_life, "min": 131_072});
+        json!({"target_ms": args.block_ms, "half_life_blocks": half_life, "min": DIFFICULTY_MIN});
+    // The first block comes soon on any machine; from there the difficulty finds its height.
+    file["difficulty"] = json!(DIFFICULTY_MIN);
     file["config"]["pow"]["empty_blocks"] = match args.heartbeat {
         0 => json!("always"),
         seconds => json!({ "heartbeat": seconds }),
