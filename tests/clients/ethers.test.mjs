@@ -338,15 +338,23 @@ describe("failures", () => {
 describe("subscriptions over WebSocket", () => {
   let socket;
 
+  // The provider begins and ends subscriptions in the background: their answers are kept here.
+  const answers = { eth_subscribe: [], eth_unsubscribe: [] };
+
   before(() => {
     socket = new WebSocketProvider(wsUrl);
+    const send = socket.send.bind(socket);
+    socket.send = (method, params) => {
+      const answer = send(method, params);
+      answers[method]?.push(answer);
+      return answer;
+    };
   });
   after(() => socket.destroy());
 
-  // The provider subscribes in the background: when a later request is answered, the node knows the subscriptions.
-  async function settled() {
-    await new Promise((resolve) => setImmediate(resolve));
-    await socket.send("eth_chainId", []);
+  async function answered(method, count) {
+    while (answers[method].length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+    await Promise.all(answers[method]);
   }
 
   test("new heads, logs and pending transactions arrive", async () => {
@@ -367,7 +375,7 @@ describe("subscriptions over WebSocket", () => {
     await listening.on("Indexed", (from, id, flag, value, payload) => note(logs, [from, id, flag, value, payload.log.blockNumber]));
     await socket.on("block", (number) => note(heads, number));
     await socket.on("pending", (hash) => note(pending, hash));
-    await settled();
+    await soon(answered("eth_subscribe", 3), "three subscriptions");
 
     const sent = await events.withIndexes(1n, true, 42n);
     transactionHash = sent.hash;
@@ -378,6 +386,6 @@ describe("subscriptions over WebSocket", () => {
     assert.ok(heads.includes(receipt.blockNumber), `heads ${heads}`);
     await listening.removeAllListeners();
     await socket.removeAllListeners();
-    await settled();
+    await soon(answered("eth_unsubscribe", 3), "the end of three subscriptions");
   });
 });

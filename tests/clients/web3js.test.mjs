@@ -66,7 +66,7 @@ describe("blocks, transactions and receipts", () => {
     assert.equal(await web3.eth.net.getId(), BigInt(await result("net_version")));
     assert.equal(await web3.eth.net.isListening(), true);
     assert.equal(await web3.eth.isSyncing(), false);
-    assert.match(await web3.eth.getNodeInfo(), otherNode ? /./ : /^drawbridge\/v?\d/i);
+    assert.match(await web3.eth.getNodeInfo(), otherNode ? /./ : /^(anvil-compatible\/)?drawbridge\/v?\d/i);
     const known = (await web3.eth.getAccounts()).map((address) => address.toLowerCase());
     assert.ok(accounts.every(({ address }) => known.includes(address.toLowerCase())));
     assert.equal(await result("web3_sha3", ["0x"]), web3.utils.keccak256("0x"));
