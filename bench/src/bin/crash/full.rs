@@ -207,8 +207,10 @@ impl Full<'_> {
         self.served += self.ledger.remember(seen.receipts, seen.acknowledged);
         problems.extend(self.ledger.check_acknowledged(&mut client)?);
         drop(client);
+        // The node looks once a second.
+        let says_so = wait_until(PATIENCE, || Ok(self.log_text().contains("there is space on the disk again")))?;
         node.stop()?;
-        if !self.log_text().contains("there is space on the disk again") {
+        if !says_so {
             problems.push("the node does not say that there is space again".to_owned());
         }
         Ok("wrote again".to_owned())
