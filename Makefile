@@ -74,7 +74,7 @@ desk-built: setup
 	@scripts/desk.sh
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample hostile-peers meeting-sample ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample meeting-sample ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all desk-built ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
