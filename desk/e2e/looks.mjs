@@ -8,7 +8,7 @@ import { desktop, open, phone, until } from "./parts.mjs";
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
 // Every page, with what shows that it is complete.
-const pagesOf = ({ registry, order }) => [
+const pagesOf = ({ registry, order }, transaction) => [
   ["overview", "", ".uplot canvas"],
   ["sell", "sell", "form"],
   ["buy", "buy", "form"],
@@ -18,6 +18,7 @@ const pagesOf = ({ registry, order }) => [
   ["signing", "signing", ".options"],
   ["blocks", "blocks", "tbody tr"],
   ["block", "block/1", ".facts"],
+  ["transaction", `tx/${transaction}`, ".facts"],
   ["contract", `account/${registry}?view=contract`, "details"],
   ["account", `account/${registry}`, "tbody tr"],
   ["contracts", "contracts", "form"],
@@ -43,7 +44,12 @@ async function judge({ world, told, browser, shots }, viewport, colorScheme) {
   await page.evaluate((registry) => localStorage.setItem("drawbridge.registry", JSON.stringify(registry)), told.registry);
   await page.reload();
   await page.addScriptTag({ path: axe });
-  for (const [name, path, complete] of pagesOf(told)) {
+  const transaction = await page.evaluate(async (address) => {
+    const ask = { jsonrpc: "2.0", id: 1, method: "eth_getLogs", params: [{ address, fromBlock: "0x0" }] };
+    const answer = await fetch("/", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(ask) });
+    return (await answer.json()).result[0].transactionHash;
+  }, told.registry);
+  for (const [name, path, complete] of pagesOf(told, transaction)) {
     await to(path);
     await page.locator(`main ${complete}`).first().waitFor();
     found.push(...(await serious(page)).map((fault) => `${name}: ${fault}`));
