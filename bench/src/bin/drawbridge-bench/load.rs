@@ -1,15 +1,13 @@
 //! `load`: signed transfers into any node by its URL, and how many of them it mines in a second.
 
-#![allow(clippy::print_stdout, reason = "printing the figures is what this program is for")]
-
 use bench::Failure;
 use bench::accounts::DEV_MNEMONIC;
-use bench::load::{Kind, Plan, one_by_one, run};
-use clap::Parser;
+use bench::load::{Kind, Plan, one_by_one, run as load};
+use clap::Args;
 
 /// Sends signed transfers to a node and measures them from the first submission to the last receipt.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// Where the node serves JSON-RPC over HTTP
     #[arg(long, default_value = "http://127.0.0.1:8545")]
     url: String,
@@ -42,8 +40,11 @@ struct Flags {
     json: bool,
 }
 
-fn main() -> Result<(), Failure> {
-    let flags = Flags::parse();
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: Flags) -> Result<bool, Failure> {
     if let Some(transactions) = flags.one_by_one {
         let latency = one_by_one(&flags.url, &flags.mnemonic, transactions)?;
         if flags.json {
@@ -52,9 +53,9 @@ fn main() -> Result<(), Failure> {
             println!("submission to receipt, {} transfers one after the other:", latency.samples);
             println!("  first {:.1} ms, p50 {:.1} ms, p99 {:.1} ms", latency.first, latency.p50, latency.p99);
         }
-        return Ok(());
+        return Ok(true);
     }
-    let outcome = run(&Plan {
+    let outcome = load(&Plan {
         url: flags.url,
         kind: flags.kind,
         transactions: flags.transactions,
@@ -66,7 +67,7 @@ fn main() -> Result<(), Failure> {
     })?;
     if flags.json {
         println!("{}", serde_json::to_string(&outcome)?);
-        return Ok(());
+        return Ok(true);
     }
     println!("node            {}", outcome.node);
     println!("transactions    {} in {} blocks", outcome.transactions, outcome.blocks);
@@ -80,5 +81,5 @@ fn main() -> Result<(), Failure> {
     if let Some(error) = outcome.first_error {
         println!("first refusal   {error}");
     }
-    Ok(())
+    Ok(true)
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bench::Failure;
 use serde_json::json;
 
-use crate::Finding;
-use crate::node::{Target, request};
-use crate::others::Others;
+use crate::abuse::Finding;
+use crate::abuse::node::{Target, request};
+use crate::abuse::others::Others;
 
 /// How much more memory 10,000 idle connections may take, in MiB; fewer may take their share, and a little to begin with.
 const IDLE_MIB_MAX: u64 = 400;

@@ -7,8 +7,8 @@ use bench::client::Client;
 use bench::random::Random;
 use serde_json::{Value, json};
 
-use crate::Finding;
-use crate::node::{Target, exchange, frame};
+use crate::abuse::Finding;
+use crate::abuse::node::{Target, exchange, frame};
 
 /// How much more memory they may take, in MiB.
 const MIB_MAX: u64 = 50;
@@ -131,10 +131,10 @@ fn draw(random: &mut Random) -> (Vec<u8>, &'static [i64]) {
 /// Sends what is no HTTP, or no request that may be answered; returns what came back where it does not fit.
 fn send_no_http(target: &Target, random: &mut Random) -> Result<Option<String>, Failure> {
     let good = frame(GOOD.as_bytes());
-    let text = String::from_utf8_lossy(&good).into_owned();
+    let text = String::from_utf8_lossy(&good).replacen("\r\n", "\r\nconnection: close\r\n", 1);
     let (bytes, statuses): (Vec<u8>, &[&str]) = match random.below(7) {
         0 => (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), &["400", ""]),
-        1 => (b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(), &["404"]),
+        1 => (b"GET /nothing HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_vec(), &["404"]),
         2 => (text.replacen("POST", "PUT", 1).into_bytes(), &["405"]),
         3 => (text.replacen("application/json", "text/plain", 1).into_bytes(), &["415"]),
         4 => (text.replacen("host: localhost", "host: evil.example", 1).into_bytes(), &["403"]),

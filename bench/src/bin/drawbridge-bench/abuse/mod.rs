@@ -4,8 +4,6 @@
 //!
 //! What depends on the machine's speed is demanded with `--strict` alone.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what happened is what this program is for")]
-
 mod chain_file;
 mod crowd;
 mod malformed;
@@ -14,19 +12,18 @@ mod others;
 mod storm;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use bench::Failure;
 use bench::summary::{row, table};
-use clap::Parser;
+use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use node::Target;
 
 /// Abuses a node's JSON-RPC and checks that others are still served.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// The drawbridge program
     #[arg(long)]
     node: PathBuf,
@@ -89,19 +86,11 @@ impl Finding {
     }
 }
 
-fn main() -> ExitCode {
-    let flags = Flags::parse();
-    match run(&flags) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("abuse: seed {}: {error}", flags.seed);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(flags: &Flags) -> Result<bool, Failure> {
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     consensus::crypto::install();
     let most = flags.idle.max(flags.slow).max(flags.readers);
     raise_open_files(most)?;

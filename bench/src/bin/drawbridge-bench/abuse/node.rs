@@ -95,10 +95,10 @@ pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Sends bytes on a connection that is closed afterwards, and returns what came back.
+/// Sends bytes that ask for the connection's end, and returns what came back until then.
 pub(crate) fn exchange(mut stream: TcpStream, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    // Who is refused early may be cut off while it still sends.
-    let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(std::net::Shutdown::Write));
+    // Who is refused early may be cut off while it still sends. The sending side stays open: to close it means to wait for no answer.
+    let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     Ok(answer)

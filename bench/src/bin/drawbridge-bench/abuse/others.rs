@@ -10,7 +10,7 @@ use bench::client::{Client, ClientError, Endpoint};
 use bench::summary::{millis, percentile};
 use serde_json::{Value, json};
 
-use crate::Finding;
+use crate::abuse::Finding;
 
 /// How long others may wait for a call, at the 99th percentile.
 const WAIT_MAX: Duration = Duration::from_millis(50);

@@ -11,9 +11,9 @@ use bench::Failure;
 use bench::ipc::Ipc;
 use serde_json::{Value, json};
 
-use crate::Finding;
-use crate::chain_file;
-use crate::node::{Target, request};
+use crate::abuse::Finding;
+use crate::abuse::chain_file;
+use crate::abuse::node::{Target, request};
 
 /// How much longer an import may take, as a share.
 const SLOWER_MAX: f64 = 0.10;

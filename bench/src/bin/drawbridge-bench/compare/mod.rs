@@ -1,18 +1,16 @@
 //! `compare`: the same loads on this node and on Anvil, one after the other, each on a fresh chain; with first latency, resident
 //! memory and disk. With `--reads`, reads of this node and of another one instead.
 
-#![allow(clippy::print_stdout, reason = "printing the figures is what this program is for")]
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bench::Failure;
 use bench::accounts::DEV_MNEMONIC;
 use bench::client::Endpoint;
-use bench::load::{Kind, Latency, Outcome, Plan, one_by_one, run};
+use bench::load::{Kind, Latency, Outcome, Plan, one_by_one, run as load};
 use bench::process::{NodeProcess, folder_bytes, free_port, path_text};
 use bench::summary::{as_f64, table};
-use clap::Parser;
+use clap::Args;
 
 mod reads;
 
@@ -27,8 +25,8 @@ const IDLE_TIME: Duration = Duration::from_secs(3);
 const LOADS: [(Kind, usize); 4] = [(Kind::Ether, 1), (Kind::Ether, 100), (Kind::Erc20, 1), (Kind::Erc20, 100)];
 
 /// Loads this node and Anvil with the same transactions and prints both rates.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// The drawbridge program
     #[arg(long)]
     node: PathBuf,
@@ -79,23 +77,27 @@ struct Seen {
     outcomes: Vec<Result<Outcome, String>>,
 }
 
-fn main() -> Result<(), Failure> {
-    let flags = Flags::parse();
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     let folder = tempfile::tempdir()?;
     if flags.reads {
-        return reads::run(&flags, folder.path());
+        reads::run(flags, folder.path())?;
+        return Ok(true);
     }
     let own =
-        measure(&flags, |log| NodeProcess::drawbridge(&flags.node, &log.with_extension("data"), log), folder.path())?;
+        measure(flags, |log| NodeProcess::drawbridge(&flags.node, &log.with_extension("data"), log), folder.path())?;
     let other = match &flags.anvil {
-        Some(anvil) => Some(measure(&flags, |log| start_anvil(anvil, flags.anvil_block_time, log), folder.path())?),
+        Some(anvil) => Some(measure(flags, |log| start_anvil(anvil, flags.anvil_block_time, log), folder.path())?),
         None => None,
     };
     print(&own, other.as_ref());
     if flags.disk > 0 {
-        print_disk(&flags, folder.path())?;
+        print_disk(flags, folder.path())?;
     }
-    Ok(())
+    Ok(true)
 }
 
 fn start_anvil(program: &Path, block_time: Option<u64>, log: &Path) -> Result<NodeProcess, Failure> {
@@ -130,7 +132,7 @@ fn measure(
     let mut outcomes = Vec::new();
     for (kind, batch) in LOADS {
         let node = fresh()?;
-        outcomes.push(run(&plan(flags, node.endpoint(), kind, batch)).map_err(|error| error.to_string()));
+        outcomes.push(load(&plan(flags, node.endpoint(), kind, batch)).map_err(|error| error.to_string()));
     }
     let name = outcomes.iter().flatten().next().map(|outcome| outcome.node.clone());
     Ok(Seen { name: name.unwrap_or_else(|| "unknown".to_owned()), one_by_one, idle_bytes, outcomes })
@@ -209,7 +211,7 @@ fn print_disk(flags: &Flags, folder: &Path) -> Result<(), Failure> {
     let mut node = NodeProcess::drawbridge(&flags.node, &datadir, &log)?;
     node.wait_for_answer(START_TIME_MAX)?;
     let before = folder_bytes(&datadir)?;
-    let outcome = run(&Plan { transactions: flags.disk, ..plan(flags, node.endpoint(), Kind::Ether, 100) })?;
+    let outcome = load(&Plan { transactions: flags.disk, ..plan(flags, node.endpoint(), Kind::Ether, 100) })?;
     let loaded_bytes = node.resident_bytes()?;
     node.stop()?;
     let after = folder_bytes(&datadir)?;

@@ -12,7 +12,7 @@ use bench::scene::{Scene, Size};
 use bench::summary::table;
 use serde_json::json;
 
-use crate::{Flags, START_TIME_MAX, start_anvil};
+use crate::compare::{Flags, START_TIME_MAX, start_anvil};
 
 /// Over how many connections each read is sent.
 const CONNECTIONS: [usize; 2] = [1, 32];

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::report::Report;
-use crate::suite::{CaseResult, Filter};
+use crate::conformance::report::Report;
+use crate::conformance::suite::{CaseResult, Filter};
 
 /// Cases of one reason are named by their files up to this many; of more, by their folders.
 const CASES_NAMED_MAX: usize = 1000;

@@ -3,8 +3,6 @@
 //! A suite reads one archive of vectors and gives jobs, mostly a file each; a job runs cases; a case passes, fails, or is skipped by
 //! name with a reason. Exits with 1 where a case fails, and with 0 where there are no vectors, after saying so.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what happened is what this program is for")]
-
 mod document;
 mod report;
 mod spec;
@@ -14,19 +12,15 @@ mod suites;
 mod vectors;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use bench::Failure;
-use clap::Parser;
+use clap::Args;
 
 use report::Report;
 use stores::{StoreKind, Stores};
 use suite::{Context, Filter, Suite};
 use vectors::Vectors;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Bytes of a worker's stack: cases nest calls a thousand deep, and a worker that waits takes up other work meanwhile.
 const STACK_BYTES: usize = 64 << 20;
@@ -34,8 +28,8 @@ const STACK_BYTES: usize = 64 << 20;
 const FAILURES_PRINTED: usize = 60;
 
 /// Runs published test vectors of Ethereum and prints a table of what passed.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// Suites to run, by name (`--list` names them); all where none is given
     #[arg(long, value_delimiter = ',')]
     suite: Vec<String>,
@@ -71,26 +65,17 @@ struct Flags {
     list: bool,
 }
 
-fn main() -> ExitCode {
-    let flags = Flags::parse();
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     if flags.list {
         for suite in suites::ALL {
             println!("{:16} {}", suite.name, suite.about);
         }
-        return ExitCode::SUCCESS;
+        return Ok(true);
     }
-    match all(&flags) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("conformance: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Runs what the flags ask for; tells whether nothing failed.
-fn all(flags: &Flags) -> Result<bool, Failure> {
     evm_runtime::install_crypto();
     rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES).build_global()?;
     let vectors = Vectors::new(flags.cache.clone())?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bench::summary::{row, table};
 
-use crate::spec::FORKS;
-use crate::suite::{CaseResult, Outcome, Skip, Suite, SuiteResult};
+use crate::conformance::spec::FORKS;
+use crate::conformance::suite::{CaseResult, Outcome, Skip, Suite, SuiteResult};
 
 /// Counts cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

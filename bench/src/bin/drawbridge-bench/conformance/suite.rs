@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bench::Failure;
 use rayon::prelude::*;
 
-use crate::stores::Stores;
+use crate::conformance::stores::Stores;
 
 /// Names the fork of cases that belong to none.
 pub(crate) const NO_FORK: &str = "-";
@@ -172,7 +172,8 @@ impl Suite {
         }
         let run = || jobs.par_iter().with_max_len(1).map(|job| self.run_job(job, filter)).collect();
         // A pool of their own: a job that waits for a ledger's writer must not hold the threads that the writer hands work to.
-        let done: Vec<_> = rayon::ThreadPoolBuilder::new().stack_size(crate::STACK_BYTES).build()?.install(run);
+        let done: Vec<_> =
+            rayon::ThreadPoolBuilder::new().stack_size(crate::conformance::STACK_BYTES).build()?.install(run);
         let mut result = SuiteResult { cases: Vec::new(), jobs: Vec::new(), elapsed: begun.elapsed() };
         for (job, (cases, time)) in jobs.into_iter().zip(done) {
             result.cases.extend(cases);
@@ -221,7 +222,7 @@ pub(crate) fn expect_equal<T: PartialEq + std::fmt::Display>(what: &str, expecte
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::stores::StoreKind;
+    use crate::conformance::stores::StoreKind;
 
     static SUITE: Suite = Suite {
         name: "made-up",

@@ -8,10 +8,10 @@ use bench::client::{Client, ClientError, quantity};
 use bench::process::path_text;
 use serde_json::{Value, json};
 
-use crate::checks::Ledger;
-use crate::damage::damage;
-use crate::run::{Cycle, Ran, Run, START_TIME_MAX, copy_directory, remove, wait_until};
-use crate::traffic::Traffic;
+use crate::crash::checks::Ledger;
+use crate::crash::damage::damage;
+use crate::crash::run::{Cycle, Ran, Run, START_TIME_MAX, copy_directory, remove, wait_until};
+use crate::crash::traffic::Traffic;
 
 /// After how many cycles another database is made.
 const ERA: u64 = 50;

@@ -8,10 +8,10 @@ use bench::Failure;
 use bench::client::Client;
 use bench::process::NodeProcess;
 
-use crate::checks::Ledger;
-use crate::run::{Cycle, Ran, Run, START_TIME_MAX, remove, wait_until};
-use crate::shim::Shim;
-use crate::traffic::Traffic;
+use crate::crash::checks::Ledger;
+use crate::crash::run::{Cycle, Ran, Run, START_TIME_MAX, remove, wait_until};
+use crate::crash::shim::Shim;
+use crate::crash::traffic::Traffic;
 
 /// After how many cycles a new chain begins.
 const ERA: u64 = 10;

@@ -13,9 +13,9 @@ use bench::process::NodeProcess;
 use bench::summary::{median, millis};
 use serde_json::json;
 
-use crate::checks::Ledger;
-use crate::run::{Cycle, Ran, Run, START_TIME_MAX, remove, wait_until};
-use crate::traffic::{Running, Traffic};
+use crate::crash::checks::Ledger;
+use crate::crash::run::{Cycle, Ran, Run, START_TIME_MAX, remove, wait_until};
+use crate::crash::traffic::{Running, Traffic};
 
 /// Bytes of the file system, for `mount`.
 const DISK_SIZE: &str = "size=128m";

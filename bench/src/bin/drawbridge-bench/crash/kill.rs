@@ -8,9 +8,9 @@ use bench::Failure;
 use bench::client::Client;
 use bench::process::{KilledCommand, NodeProcess, path_text};
 
-use crate::checks::Ledger;
-use crate::run::{Cycle, Run, START_TIME_MAX, remove};
-use crate::traffic::Traffic;
+use crate::crash::checks::Ledger;
+use crate::crash::run::{Cycle, Run, START_TIME_MAX, remove};
+use crate::crash::traffic::Traffic;
 
 /// What the node, or a command, does when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,6 @@
 //! `crash`: brings faults upon a node (kills, power losses, full disks, I/O errors, corrupt files) and checks that nothing that was
 //! promised is lost and nothing wrong is answered. Exits with 1 where something is.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what happened is what this program is for")]
-
 mod checks;
 mod corrupt;
 mod damage;
@@ -15,17 +13,16 @@ mod shim;
 mod traffic;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use bench::Failure;
-use clap::{Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 
 use run::Run;
 
 /// Brings faults upon a node, again and again, and checks what is left.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// What goes wrong
     #[arg(value_enum, default_value_t = Fault::Kill)]
     fault: Fault,
@@ -58,19 +55,11 @@ enum Fault {
     Corrupt,
 }
 
-fn main() -> ExitCode {
-    let flags = Flags::parse();
-    match all(&flags) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("crash: seed {}: {error}", flags.seed);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn all(flags: &Flags) -> Result<bool, Failure> {
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     consensus::crypto::install();
     let temporary = tempfile::tempdir()?;
     let folder = flags.dir.clone().unwrap_or_else(|| temporary.path().to_owned());

@@ -11,10 +11,10 @@ use bench::disk::{Disk, Loss, journal};
 use bench::process::{KilledCommand, NodeProcess, path_text};
 use bench::summary::millis;
 
-use crate::checks::{Ledger, Served};
-use crate::run::{Cycle, Run, START_TIME_MAX, remove};
-use crate::shim::Shim;
-use crate::traffic::Traffic;
+use crate::crash::checks::{Ledger, Served};
+use crate::crash::run::{Cycle, Run, START_TIME_MAX, remove};
+use crate::crash::shim::Shim;
+use crate::crash::traffic::Traffic;
 
 /// After how many cycles a new chain begins.
 const ERA: u64 = 8;

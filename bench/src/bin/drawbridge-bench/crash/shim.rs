@@ -6,10 +6,10 @@ use std::process::Command;
 use bench::Failure;
 use bench::process::path_text;
 
-use crate::run::Environment;
+use crate::crash::run::Environment;
 
 /// The source, so that the program needs nothing but a C compiler.
-const SOURCE: &str = include_str!("../../../shim/shim.c");
+const SOURCE: &str = include_str!("../../../../shim/shim.c");
 
 /// A shim that was compiled.
 pub(crate) struct Shim(PathBuf);

@@ -14,7 +14,7 @@ use bench::random::Random;
 use bench::token::{TokenCode, transfer_order};
 use serde_json::{Value, json};
 
-use crate::checks::{Served, served};
+use crate::crash::checks::{Served, served};
 
 /// How many threads send, each from an account of its own; one more account creates the token.
 const THREADS: u32 = 3;

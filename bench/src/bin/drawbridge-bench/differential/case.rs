@@ -9,8 +9,8 @@ use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, kecca
 use bench::accounts::{Account, Raw};
 use consensus::Transaction;
 
-use crate::generate::AUTHORITIES;
-use crate::program::{Contract, Program, Target, reads_what_differs};
+use crate::differential::generate::AUTHORITIES;
+use crate::differential::program::{Contract, Program, Target, reads_what_differs};
 
 /// The gas limit of a creation of one of the case's contracts.
 const DEPLOY_GAS: u64 = 900_000;

@@ -7,9 +7,9 @@ use bench::Failure;
 use bench::client::{Call, Client};
 use serde_json::{Value, json};
 
-use crate::generate::Blocks;
-use crate::nodes::{Answer, Nodes, Pair};
-use crate::tolerated::Tally;
+use crate::differential::generate::Blocks;
+use crate::differential::nodes::{Answer, Nodes, Pair};
+use crate::differential::tolerated::Tally;
 
 /// The fields of a receipt that both nodes must agree on.
 const RECEIPT_FIELDS: [&str; 11] = [

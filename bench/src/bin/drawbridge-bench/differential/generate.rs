@@ -3,8 +3,8 @@
 use alloy_primitives::{Bytes, U256};
 use bench::random::Random;
 
-use crate::case::{Authorization, Case, Fee, Planned, To};
-use crate::program::{Contract, Item, Part, Program, Target};
+use crate::differential::case::{Authorization, Case, Fee, Planned, To};
+use crate::differential::program::{Contract, Item, Part, Program, Target};
 
 /// What code may read of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,6 @@
 //! `differential`: random contracts and transactions on this node and on another one; receipts, state and traces must be equal.
 //! Exits with 1 where something differs, and prints the smallest case that still shows it.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what differs is what this program is for")]
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
 mod case;
 mod compare;
 mod generate;
@@ -14,13 +11,12 @@ mod tolerated;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bench::Failure;
 use bench::client::Endpoint;
 use bench::process::{NodeProcess, free_port, path_text};
-use clap::Parser;
+use clap::Args;
 use consensus::genesis::DEV;
 
 use case::{Case, Names};
@@ -37,8 +33,8 @@ const SHOWN: usize = 20;
 const BENEFICIARY: &str = "0x00000000000000000000000000000000000000ee";
 
 /// Runs random transactions on random contracts on two nodes and compares receipts, state and traces.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// The drawbridge program; it is started as a development node
     #[arg(long)]
     node: PathBuf,
@@ -60,18 +56,6 @@ struct Flags {
     case: Option<u64>,
 }
 
-fn main() -> ExitCode {
-    let flags = Flags::parse();
-    match run(&flags) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("differential: seed {}: {error}", flags.seed);
-            ExitCode::from(2)
-        }
-    }
-}
-
 /// What a run has done.
 #[derive(Default)]
 struct Done {
@@ -81,7 +65,11 @@ struct Done {
     findings: Findings,
 }
 
-fn run(flags: &Flags) -> Result<bool, Failure> {
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     consensus::crypto::install();
     let folder = tempfile::tempdir()?;
     let own = start_own(&flags.node, folder.path())?;

@@ -8,8 +8,8 @@ use bench::accounts::{Account, DEV_MNEMONIC, Raw};
 use bench::client::{Client, Endpoint, quantity};
 use serde_json::{Value, json};
 
-use crate::case::Terms;
-use crate::generate::{Blocks, SENDERS};
+use crate::differential::case::Terms;
+use crate::differential::generate::{Blocks, SENDERS};
 
 /// How long a transaction may take to be mined.
 const MINED_TIME_MAX: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! Makes a failing case smaller: transactions and parts of programs are left out as long as it still fails.
 
-use crate::case::{Case, To};
-use crate::program::Part;
+use crate::differential::case::{Case, To};
+use crate::differential::program::Part;
 
 /// Returns all cases that are this one with something left out, the ones with the most left out first.
 pub(crate) fn smaller(case: &Case) -> Vec<Case> {
@@ -70,7 +70,7 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::{self, Blocks};
+    use crate::differential::generate::{self, Blocks};
 
     #[test]
     fn something_is_left_out_of_each() {

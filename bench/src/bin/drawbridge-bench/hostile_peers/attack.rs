@@ -14,8 +14,8 @@ use network::message::limits::{GOSSIP_BYTES_MAX, HEADERS_MAX, REQUEST_BYTES_MAX,
 use network::message::{CompactBlock, Gossip, Request, Response, Topic, WitnessedHeader};
 use network::p2p::{PeerId, RawError, RawPeer};
 
-use crate::stranger::{Stage, cut_off, publish};
-use crate::{Flags, crowd, frames};
+use crate::hostile_peers::stranger::{Stage, cut_off, publish};
+use crate::hostile_peers::{Flags, crowd, frames};
 
 /// How many identities attack at a time.
 const AT_ONCE: u32 = 8;

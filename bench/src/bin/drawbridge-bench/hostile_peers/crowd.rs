@@ -7,9 +7,9 @@ use network::message::Request;
 use network::p2p::{NodeKey, RawPeer};
 use tokio::task::JoinSet;
 
-use crate::attack::{Deed, Sizes};
-use crate::proxy;
-use crate::stranger::Stage;
+use crate::hostile_peers::attack::{Deed, Sizes};
+use crate::hostile_peers::proxy;
+use crate::hostile_peers::stranger::Stage;
 
 /// How many calls are made at a time.
 const AT_ONCE: usize = 20;

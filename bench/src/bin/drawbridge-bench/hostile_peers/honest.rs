@@ -13,7 +13,7 @@ use consensus::Genesis;
 use network::p2p::PeerAddress;
 use serde_json::{Value, json};
 
-use crate::attack::Trust;
+use crate::hostile_peers::attack::Trust;
 
 /// Transfers in a block.
 const TRANSFERS: usize = 200;

@@ -2,8 +2,6 @@
 //! with bad seals, orphans and sybils come one after the other; measured are the node's memory, the time until an offender is cut off,
 //! and the time that honest blocks take. Exits with 1 where memory grows too much, an offender stays, or an honest peer loses its place.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what was measured is what this program is for")]
-
 mod attack;
 mod crowd;
 mod frames;
@@ -13,12 +11,12 @@ mod proxy;
 mod stranger;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bench::Failure;
 use bench::summary::{median, millis, percentile, row, table};
-use clap::Parser;
+use clap::Args;
 use tokio::runtime::Runtime;
 
 use attack::{Attack, Deed};
@@ -33,8 +31,8 @@ const CUT_OFF_TARGET: Duration = Duration::from_secs(1);
 const WARM_UP: usize = 5;
 
 /// Attacks a node over loopback and measures how it bears that.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// The drawbridge program
     #[arg(long)]
     node: PathBuf,
@@ -58,18 +56,14 @@ struct Flags {
     dir: Option<PathBuf>,
 }
 
-fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(violations) if violations.is_empty() => ExitCode::SUCCESS,
-        Ok(violations) => {
-            violations.iter().for_each(|violation| println!("violation: {violation}"));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("hostile_peers: {error}");
-            ExitCode::FAILURE
-        }
-    }
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
+    let violations = violations(flags)?;
+    violations.iter().for_each(|violation| println!("violation: {violation}"));
+    Ok(violations.is_empty())
 }
 
 /// Runs the attackers' threads, which leave the cores to the nodes: it is these that are measured.
@@ -84,7 +78,7 @@ fn runtime() -> Result<Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(polite).build()?)
 }
 
-fn run(flags: &Flags) -> Result<Vec<String>, Failure> {
+fn violations(flags: &Flags) -> Result<Vec<String>, Failure> {
     consensus::crypto::install();
     let temporary = tempfile::tempdir()?;
     let folder = flags.dir.clone().unwrap_or_else(|| temporary.path().to_owned());

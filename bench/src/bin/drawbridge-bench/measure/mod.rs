@@ -1,7 +1,5 @@
 //! `measure`: the parts of the node by themselves, each printed with its target.
 
-#![allow(clippy::print_stdout, reason = "printing the figures is what this program is for")]
-
 mod import;
 mod index;
 mod single;
@@ -9,11 +7,11 @@ mod sizes;
 
 use bench::Failure;
 use bench::recorded::Size;
-use clap::{Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 
 /// Measures import, the index, state root, flat read, seal search and sender recovery.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// What to measure; nothing is everything
     #[arg(value_enum)]
     what: Vec<What>,
@@ -53,12 +51,11 @@ enum What {
     Pages,
 }
 
-/// The node's own allocator: what is measured is what runs.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() -> Result<(), Failure> {
-    let flags = Flags::parse();
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     evm_runtime::install_crypto();
     let wanted = |what: What| flags.what.is_empty() || flags.what.contains(&what);
     if wanted(What::Seal) {
@@ -81,5 +78,5 @@ fn main() -> Result<(), Failure> {
     if wanted(What::State) {
         sizes::measure(flags.accounts)?;
     }
-    Ok(())
+    Ok(true)
 }

@@ -1,22 +1,19 @@
 //! `meeting`: how fast a node catches up with another one, beside the import of the same chain from a file; and how fast a full block
 //! goes through a line of nodes. All nodes are processes on loopback.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling what was measured is what this program is for")]
-
 mod line;
 mod sync;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use bench::Failure;
-use clap::{Parser, Subcommand};
+use clap::{Args, Subcommand};
 
 use sync::Shape;
 
 /// Measures nodes that meet.
-#[derive(Parser)]
-struct Flags {
+#[derive(Args)]
+pub(crate) struct Flags {
     /// The drawbridge program
     #[arg(long)]
     node: PathBuf,
@@ -61,18 +58,11 @@ enum What {
 /// What fits in a block: 36 million gas by 21,000.
 const TRANSFERS: u64 = 1_700;
 
-fn main() -> ExitCode {
-    let flags = Flags::parse();
-    match run(&flags) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("meeting: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(flags: &Flags) -> Result<(), Failure> {
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     consensus::crypto::install();
     let temporary = tempfile::tempdir()?;
     let folder = flags.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
@@ -80,8 +70,9 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     match flags.what {
         What::Sync { empty_blocks, full_blocks, transfers, rounds } => {
             let shapes = [Shape { blocks: empty_blocks, transfers: 0 }, Shape { blocks: full_blocks, transfers }];
-            sync::measure(&flags.node, &folder, &shapes, rounds)
+            sync::measure(&flags.node, &folder, &shapes, rounds)?;
         }
-        What::Line { nodes, blocks, transfers } => line::measure(&flags.node, &folder, nodes, blocks, transfers),
+        What::Line { nodes, blocks, transfers } => line::measure(&flags.node, &folder, nodes, blocks, transfers)?,
     }
+    Ok(true)
 }

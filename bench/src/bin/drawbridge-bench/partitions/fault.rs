@@ -5,8 +5,8 @@ use std::fmt;
 use bench::Failure;
 use bench::random::Random;
 
-use crate::lab::Lab;
-use crate::nodes::{NODES, Nodes};
+use crate::partitions::lab::Lab;
+use crate::partitions::nodes::{NODES, Nodes};
 
 /// One fault.
 #[derive(Clone, Debug)]

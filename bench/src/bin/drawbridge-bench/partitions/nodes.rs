@@ -9,8 +9,8 @@ use alloy_primitives::Address;
 use bench::Failure;
 use bench::process::path_text;
 
-use crate::BLOCK_MS;
-use crate::lab::Lab;
+use crate::partitions::BLOCK_MS;
+use crate::partitions::lab::Lab;
 use bench::ipc::Ipc;
 
 /// How many there are.

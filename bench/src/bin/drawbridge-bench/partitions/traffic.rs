@@ -10,7 +10,7 @@ use bench::Failure;
 use bench::accounts::{Account, Terms, ether_transfer};
 use serde_json::json;
 
-use crate::nodes::{NODES, Nodes};
+use crate::partitions::nodes::{NODES, Nodes};
 use bench::ipc::{Ipc, quantity};
 
 /// The pause between two transfers of one account.

@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 use bench::Failure;
 use serde_json::{Value, json};
 
-use crate::nodes::{NODES, Nodes};
+use crate::partitions::nodes::{NODES, Nodes};
 use bench::ipc::{Ipc, quantity};
 
 /// How far apart heads may be that are of one branch: blocks travel while the nodes are asked.

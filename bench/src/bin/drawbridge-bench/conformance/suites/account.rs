@@ -8,8 +8,8 @@ use consensus::crypto::{address_of, secret_key};
 use node::accounts::{derive_key, mnemonic_seed};
 use serde::Deserialize;
 
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
-use crate::vectors::read_json;
+use crate::conformance::suite::{Cases, Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
+use crate::conformance::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
     name: "account",

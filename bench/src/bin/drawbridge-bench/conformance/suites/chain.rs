@@ -15,9 +15,9 @@ use consensus::{Era, Fork, Genesis, Header, RecoveredBlock, SealedHeader};
 use serde_json::{Value, json};
 
 use super::block::expect_whole;
-use crate::stores::{FreshStore, Stores};
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Suite, expect_equal};
-use crate::vectors::read_json;
+use crate::conformance::stores::{FreshStore, Stores};
+use crate::conformance::suite::{Cases, Checked, Context, Job, NO_FORK, Suite, expect_equal};
+use crate::conformance::vectors::read_json;
 
 pub(crate) const SEALED: Suite = Suite {
     name: "chain",

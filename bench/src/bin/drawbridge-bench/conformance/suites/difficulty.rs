@@ -12,8 +12,8 @@ use consensus::spec::{Activation, Fork, ForkSchedule};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
-use crate::vectors::{json_files, read_json};
+use crate::conformance::suite::{Cases, Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
+use crate::conformance::vectors::{json_files, read_json};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "difficulty",

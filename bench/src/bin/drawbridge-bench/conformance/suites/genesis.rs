@@ -9,8 +9,8 @@ use consensus::block::{Block, BlockBody};
 use consensus::{Genesis, GenesisError};
 use serde_json::{Map, Value, json};
 
-use crate::suite::{Cases, Checked, Context, Job, Suite, expect_equal};
-use crate::vectors::read_json;
+use crate::conformance::suite::{Cases, Checked, Context, Job, Suite, expect_equal};
+use crate::conformance::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
     name: "genesis",

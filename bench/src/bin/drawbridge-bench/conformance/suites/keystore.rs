@@ -10,8 +10,8 @@ use node::keystore::{EncryptedKey, KdfStrength, Keystore, KeystoreError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Skip, Suite, expect_equal};
-use crate::vectors::read_json;
+use crate::conformance::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Skip, Suite, expect_equal};
+use crate::conformance::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
     name: "keystore",

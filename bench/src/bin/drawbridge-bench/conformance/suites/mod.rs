@@ -16,7 +16,7 @@ mod transaction;
 mod trie;
 mod typed_data;
 
-use crate::suite::Suite;
+use crate::conformance::suite::Suite;
 
 /// All suites.
 pub(crate) const ALL: &[Suite] = &[

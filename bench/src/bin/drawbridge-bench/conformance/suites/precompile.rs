@@ -12,9 +12,9 @@ use evm_runtime::{CallContext, CallOutcome, CallRequest};
 use serde::Deserialize;
 use storage::{MemoryStore, Store};
 
-use crate::spec;
-use crate::suite::{Cases, Checked, Context, Job, Suite, expect_equal};
-use crate::vectors::{json_files, read_json};
+use crate::conformance::spec;
+use crate::conformance::suite::{Cases, Checked, Context, Job, Suite, expect_equal};
+use crate::conformance::vectors::{json_files, read_json};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "precompile",

@@ -11,8 +11,8 @@ use consensus::ethash::{EPOCH_BLOCKS, LightCache, LightCaches, Work, cache_bytes
 use consensus::seal::{SealError, seal_hash};
 use serde::Deserialize;
 
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, Suite, expect_equal};
-use crate::vectors::read_json;
+use crate::conformance::suite::{Cases, Checked, Context, Job, NO_FORK, Suite, expect_equal};
+use crate::conformance::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
     name: "proof-of-work",

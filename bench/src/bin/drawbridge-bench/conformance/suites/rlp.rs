@@ -8,8 +8,8 @@ use bench::Failure;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Suite, expect_equal};
-use crate::vectors::read_json;
+use crate::conformance::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Suite, expect_equal};
+use crate::conformance::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
     name: "rlp",

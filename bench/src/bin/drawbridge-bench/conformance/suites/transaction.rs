@@ -19,9 +19,9 @@ use evm_runtime::state::{self, StateView};
 use serde::Deserialize;
 use storage::{Durability, MemoryStore, Stage, Store};
 
-use crate::spec;
-use crate::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Skip, Suite, expect_equal};
-use crate::vectors::{json_files, read_json};
+use crate::conformance::spec;
+use crate::conformance::suite::{Cases, Checked, Context, Job, NO_FORK, RunFile, Skip, Suite, expect_equal};
+use crate::conformance::vectors::{json_files, read_json};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "transaction",

@@ -8,8 +8,8 @@ use evm_runtime::trie::{NodeReader, stored_root, update_nibbles};
 use serde_json::Value;
 use storage::StorageError;
 
-use crate::suite::{Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
-use crate::vectors::{json_files, read_json};
+use crate::conformance::suite::{Checked, Context, Job, NO_FORK, Skip, Suite, expect_equal};
+use crate::conformance::vectors::{json_files, read_json};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "trie",

@@ -9,8 +9,8 @@ use consensus::ethereum::{EthashSeal, test_network};
 use consensus::{ChainSpec, Genesis, Header, RecoveredBlock, SealedHeader, block};
 
 use super::format::{BlockCase, Test};
-use crate::stores::Stores;
-use crate::suite::{Checked, expect_equal};
+use crate::conformance::stores::Stores;
+use crate::conformance::suite::{Checked, expect_equal};
 
 /// Runs a test on a fresh store.
 pub(crate) fn run(test: &Test, stores: &Stores, caches: &LightCaches) -> Checked {

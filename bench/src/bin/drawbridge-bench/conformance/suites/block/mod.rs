@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use bench::Failure;
 use consensus::ethash::LightCaches;
 
-use crate::stores::Stores;
-use crate::suite::{Cases, Context, Job, Skip, Suite};
-use crate::vectors::{json_files, read_json};
+use crate::conformance::stores::Stores;
+use crate::conformance::suite::{Cases, Context, Job, Skip, Suite};
+use crate::conformance::vectors::{json_files, read_json};
 pub(super) use case::expect_whole;
 use format::Test;
 

@@ -17,9 +17,9 @@ use self::served::ServedNode;
 use self::skips::SKIPS;
 use self::vector::Exchange;
 use super::chain::{SERVED_CHAINS, ServedChain};
-use crate::stores::Stores;
-use crate::suite::{Checked, Context, Job, NO_FORK, Suite};
-use crate::vectors::read_json;
+use crate::conformance::stores::Stores;
+use crate::conformance::suite::{Checked, Context, Job, NO_FORK, Suite};
+use crate::conformance::vectors::read_json;
 
 pub(crate) const SUITE: Suite = Suite {
     name: "rpc",

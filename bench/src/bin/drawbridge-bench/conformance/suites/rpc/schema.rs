@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::suite::Checked;
+use crate::conformance::suite::Checked;
 
 /// Passes where `result` is what `openrpc` says that `method` answers.
 ///

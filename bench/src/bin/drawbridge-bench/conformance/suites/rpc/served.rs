@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::super::chain::{Chain, ServedChain};
-use crate::stores::Stores;
+use crate::conformance::stores::Stores;
 
 /// Serves one chain until it is dropped.
 pub(super) struct ServedNode {

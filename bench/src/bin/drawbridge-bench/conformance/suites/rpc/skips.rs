@@ -1,6 +1,6 @@
 //! Cases whose answers differ, by name, each with the reason.
 
-use crate::suite::Skip;
+use crate::conformance::suite::Skip;
 
 const OWN_METHOD: &str = "a method, or a form of one, that Besu alone has";
 const OWN_CODE: &str = "Besu's own error code; geth's is answered, which clients match";

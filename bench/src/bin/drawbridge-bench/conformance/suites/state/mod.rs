@@ -8,10 +8,10 @@ use std::path::Path;
 
 use bench::Failure;
 
-use crate::spec::fork_named;
-use crate::stores::Stores;
-use crate::suite::{Cases, Context, Job, Skip, Suite};
-use crate::vectors::{json_files, read_json};
+use crate::conformance::spec::fork_named;
+use crate::conformance::stores::Stores;
+use crate::conformance::suite::{Cases, Context, Job, Skip, Suite};
+use crate::conformance::vectors::{json_files, read_json};
 use format::Test;
 use pre_state::PreState;
 

@@ -9,9 +9,9 @@ use evm_runtime::{BlockState, ExecutedBlock, Receipt, TransactionRefused};
 use storage::{Durability, Stage, Table};
 
 use super::format::{self, Case, Test};
-use crate::spec;
-use crate::stores::{FreshStore, Stores};
-use crate::suite::{Checked, expect_equal};
+use crate::conformance::spec;
+use crate::conformance::stores::{FreshStore, Stores};
+use crate::conformance::suite::{Checked, expect_equal};
 
 /// How many blocks back the EVM sees hashes.
 const HASHES_SEEN: u64 = 256;

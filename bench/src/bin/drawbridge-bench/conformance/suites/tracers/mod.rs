@@ -6,9 +6,9 @@ use bench::Failure;
 use serde_json::Value;
 use vector::Vector;
 
-use crate::stores::Stores;
-use crate::suite::{Checked, Context, Job, NO_FORK, Suite};
-use crate::vectors::{json_files, read_json};
+use crate::conformance::stores::Stores;
+use crate::conformance::suite::{Checked, Context, Job, NO_FORK, Suite};
+use crate::conformance::vectors::{json_files, read_json};
 
 pub(crate) const SUITE: Suite = Suite {
     name: "tracers",

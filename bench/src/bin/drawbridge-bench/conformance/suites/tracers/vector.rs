@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::{Durability, Stage};
 
-use crate::spec;
-use crate::stores::Stores;
+use crate::conformance::spec;
+use crate::conformance::stores::Stores;
 
 /// The forks under their names in geth's genesis files.
 const FORKS: [(&str, Fork); 16] = [
