@@ -1,21 +1,21 @@
 //! Sybils: many identities that want a place, from one address and from many.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bench::Failure;
 use network::message::Request;
 use network::p2p::{NodeKey, RawPeer};
 use tokio::task::JoinSet;
 
-use crate::hostile_peers::attack::{Deed, Sizes};
-use crate::hostile_peers::proxy;
-use crate::hostile_peers::stranger::Stage;
+use super::attack::{Deed, Sizes, Term};
+use super::proxy;
+use super::stranger::Stage;
 
 /// How many calls are made at a time.
 const AT_ONCE: usize = 20;
 
-/// Takes as many places as can be had, holds them until `until`, and looks whether a peer that is trusted still comes in.
-pub(crate) async fn attack(stage: Stage, sizes: Sizes, until: Instant, many_addresses: bool) -> Result<Deed, Failure> {
+/// Takes as many places as can be had, holds them until it is over, and looks whether a peer that is trusted still comes in.
+pub(crate) async fn attack(stage: Stage, sizes: Sizes, mut term: Term, many_addresses: bool) -> Result<Deed, Failure> {
     let proxy = proxy::start(stage.socket()?).await?;
     let place = if many_addresses { stage.behind(proxy)? } else { stage.clone() };
     let entered = enter_all(&place, usize::from(sizes.sybils)).await;
@@ -36,7 +36,7 @@ pub(crate) async fn attack(stage: Stage, sizes: Sizes, until: Instant, many_addr
         }
         Err(error) => problems.push(format!("a trusted peer finds no place: {error}")),
     }
-    tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
+    term.over().await;
     let sent = format!("{} calls, {inside} in", sizes.sybils);
     Ok(Deed { sent, problems, ..Deed::default() })
 }

@@ -9,11 +9,13 @@ use bench::Failure;
 use bench::accounts::{Account, ether_transfer};
 use bench::ipc::{Ipc, quantity};
 use bench::networked::{Node, between, chain, time_of};
-use consensus::Genesis;
+use bench::process::free_port;
+use consensus::{ChainSpec, Genesis};
 use network::p2p::PeerAddress;
 use serde_json::{Value, json};
 
-use crate::hostile_peers::attack::Trust;
+use super::attack::{Heard, Trust};
+use super::metrics;
 
 /// Transfers in a block.
 const TRANSFERS: usize = 200;
@@ -25,7 +27,9 @@ pub(crate) struct Honest {
     miner: Node,
     target: Node,
     miner_id: String,
+    metrics_port: u16,
     genesis: B256,
+    spec: Arc<ChainSpec>,
     senders: Vec<Account>,
 }
 
@@ -39,11 +43,13 @@ impl Honest {
         let beneficiary = Address::repeat_byte(0xbe).to_string();
         let miner =
             Node::start(program, &folder.join("miner"), &chain_file, &[], &["--miner.etherbase", &beneficiary])?;
-        let target =
-            Node::start(program, &folder.join("target"), &chain_file, &[miner.address()?], &["--maxpeers", "50"])?;
+        let metrics_port = free_port()?;
+        let flags = ["--maxpeers", "50", "--metrics", "--metrics.port", &metrics_port.to_string()];
+        let target = Node::start(program, &folder.join("target"), &chain_file, &[miner.address()?], &flags)?;
         let address: PeerAddress = miner.address()?.parse()?;
-        let genesis = Genesis::parse(&text)?.0.header.hash();
-        Ok(Self { miner, target, miner_id: address.peer.to_string(), genesis, senders })
+        let genesis = Genesis::parse(&text)?.0;
+        let (spec, genesis) = (Arc::new(genesis.spec), genesis.header.hash());
+        Ok(Self { miner, target, miner_id: address.peer.to_string(), metrics_port, genesis, spec, senders })
     }
 
     /// Returns where the node is.
@@ -59,6 +65,17 @@ impl Honest {
     /// Returns the hash of the chain's first block.
     pub(crate) fn genesis(&self) -> B256 {
         self.genesis
+    }
+
+    /// Returns the rules of the chain.
+    pub(crate) fn spec(&self) -> Arc<ChainSpec> {
+        Arc::clone(&self.spec)
+    }
+
+    /// Returns what tells how many gossip messages have come to the node.
+    pub(crate) fn heard(&self) -> Heard {
+        let port = self.metrics_port;
+        Arc::new(move || metrics::read(port, "drawbridge_gossip_received_total"))
     }
 
     /// Mines blocks until `until`, at least `least`, and returns how long each took from the miner's new head to the node's.

@@ -31,9 +31,19 @@ impl Memory {
         Self { peak, process }
     }
 
-    /// Returns the most bytes that were resident so far.
+    /// Returns the bytes that are resident now.
+    pub(crate) fn now(&self) -> u64 {
+        resident_bytes(self.process).unwrap_or(0)
+    }
+
+    /// Begins anew to look for the most.
+    pub(crate) fn forget_peak(&self) {
+        self.peak.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Returns the most bytes that were resident since then.
     pub(crate) fn peak(&self) -> u64 {
-        self.peak.fetch_max(resident_bytes(self.process).unwrap_or(0), Ordering::Relaxed);
-        self.peak.load(Ordering::Relaxed)
+        let now = self.now();
+        self.peak.fetch_max(now, Ordering::Relaxed).max(now)
     }
 }

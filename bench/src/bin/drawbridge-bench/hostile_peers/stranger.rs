@@ -1,35 +1,39 @@
 //! What attackers know of the node, and how one of them comes in.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use alloy_primitives::{B256, U256};
 use bench::Failure;
+use consensus::ChainSpec;
 use network::message::{ForkId, Request, Response, Roles, Status, Topic};
-use network::p2p::{Multiaddr, NodeKey, PeerAddress, RawError, RawPeer};
+use network::p2p::{Answers, Multiaddr, NodeKey, PeerAddress, RawError, RawPeer};
 
 /// How long an attacker waits until it is cut off.
-const CUT_OFF_MAX: Duration = Duration::from_secs(15);
+pub(crate) const CUT_OFF_MAX: Duration = Duration::from_secs(15);
 
 /// What attackers know.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     /// Where the node is.
     pub(crate) target: PeerAddress,
-    genesis: B256,
+    /// The chain's first block and its rules.
+    pub(crate) genesis: B256,
+    pub(crate) spec: Arc<ChainSpec>,
     /// What the node says of itself, and attackers repeat.
     pub(crate) status: Status,
 }
 
 impl Stage {
     /// Learns what the node says of itself.
-    pub(crate) async fn learn(target: PeerAddress, genesis: B256) -> Result<Self, Failure> {
+    pub(crate) async fn learn(target: PeerAddress, genesis: B256, spec: Arc<ChainSpec>) -> Result<Self, Failure> {
         let peer = RawPeer::connect(&target, genesis, NodeKey::generate(), Box::new(|_| None)).await?;
         // A status of another chain: the node answers with its own, and parts.
         let status = of_another_chain();
         let answer = peer.ask(Request::Status(Box::new(status)).encode()).await?;
         match Response::decode(&answer)? {
-            Response::Status(status) => Ok(Self { target, genesis, status: *status }),
+            Response::Status(status) => Ok(Self { target, genesis, spec, status: *status }),
             other => Err(format!("no status but {other:?}").into()),
         }
     }
@@ -74,6 +78,14 @@ impl Stage {
         Ok(peer)
     }
 
+    /// Connects a new identity that answers any bytes by `answers`, the node's own greeting too.
+    pub(crate) async fn enter_raw(&self, answers: Answers) -> Result<RawPeer, RawError> {
+        let peer = RawPeer::connect(&self.target, self.genesis, NodeKey::generate(), answers).await?;
+        // It may be cut off before it is answered.
+        let _ = peer.ask(Request::Status(Box::new(now(self.status.clone()))).encode()).await;
+        Ok(peer)
+    }
+
     /// Connects a new identity that the node takes for one of its own chain, with nothing to give.
     pub(crate) async fn enter_welcome(&self) -> Result<RawPeer, RawError> {
         self.enter_as(self.status.clone(), |_| Some(Response::Refused("nothing here".to_owned()).encode())).await
@@ -112,10 +124,14 @@ fn of_another_chain() -> Status {
 }
 
 /// Sets a status's clock.
-fn now(mut status: Status) -> Status {
+fn now(status: Status) -> Status {
+    Status { clock_ms: clock_ms(), ..status }
+}
+
+/// Returns the time in milliseconds since 1970.
+pub(crate) fn clock_ms() -> u64 {
     let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    status.clock_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    status
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Publishes garbage, to be cut off.
