@@ -1,10 +1,10 @@
 // Sales that do not stand: a block that is not deep enough yet, a heavier branch in which the buyer paid somewhere else, and nodes that lie.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 import { join } from "node:path";
-import { buyer, jobOf, makeCode, pause, refusalOf, scan } from "./orders-sales.mjs";
-import { ask, askOne, cheater, headOf, nothing, placeOrders, purchase, settledSales } from "./hostile-sales.mjs";
+import { inNodesPlace, until } from "./orders-parts.mjs";
+import { buyer, jobOf, makeCode, refusalOf, scan } from "./orders-sales.mjs";
+import { ask, askOne, cheater, deep, headOf, nothing, placeOrders, purchase, settledSales } from "./hostile-sales.mjs";
 
 // How deep a sale must be for the device that is shown those that are not: far above what is mined until the miner stops, and
 // below the finalized depth of the development chain, 64.
@@ -13,10 +13,6 @@ export const patientDepth = 40;
 const branchSales = 150;
 // How long codes count that the branch makes worthless while they are carried out.
 const carriedOutSeconds = 6;
-
-const deep = async (url, block, depth) => {
-  while ((await headOf(url)) < block + depth) await pause(20);
-};
 
 // A second node with the same genesis. It mines where it is told to, and takes over what the first one has.
 class Branch {
@@ -41,12 +37,11 @@ class Branch {
   async outrun(nonce, count) {
     const spent = Array.from({ length: count }, (_, at) => nothing(cheater.address, { nonce: `0x${(nonce + at).toString(16)}`, maxFeePerGas: "0x2540be400" }));
     await ask(this.other, spent.map((transaction) => ["eth_sendTransaction", transaction]));
-    const reached = async () => Number(await askOne(this.other, "eth_getTransactionCount", cheater.address, "latest")) >= nonce + count;
-    while (!(await reached())) await pause(20);
+    await until("all is spent", async () => Number(await askOne(this.other, "eth_getTransactionCount", cheater.address, "latest")) >= nonce + count);
     for (let head = await headOf(this.url); (await headOf(this.other)) <= head; ) {
       const before = await headOf(this.other);
       await ask(this.other, [["eth_sendTransaction", nothing(buyer.address)]]);
-      while ((await headOf(this.other)) === before) await pause(5);
+      await until("another block is mined", async () => (await headOf(this.other)) !== before, 5);
     }
   }
 }
@@ -62,7 +57,7 @@ async function onceReorganised({ warehouse, url, registry, branch, patient, gate
   const nonce = Number(await askOne(url, "eth_getTransactionCount", cheater.address, "latest"));
   const bought = await ask(url, orders.map((order) => ["eth_sendTransaction", purchase(order, cheater.address)]));
   await askOne(url, "miner_start");
-  while ((await askOne(url, "eth_getTransactionReceipt", bought.at(-1))) === null) await pause(5);
+  await until("all is bought", async () => (await askOne(url, "eth_getTransactionReceipt", bought.at(-1))) !== null, 5);
   await deep(url, await headOf(url), 2);
   await askOne(url, "miner_stop");
   const first = Number((await askOne(url, "eth_getTransactionReceipt", bought[0])).blockNumber);
@@ -114,21 +109,15 @@ export async function unsettledSales(world, each, told) {
 // A node that says yes to everything, and whose proofs are those of another order, or changed.
 function liar(url, state) {
   const yes = `0x${"0".repeat(63)}1`;
-  const server = createServer((asked, response) => {
-    let body = "";
-    asked.on("data", (part) => (body += part));
-    asked.on("end", async () => {
-      const answer = async ({ id, method, params }) => {
-        let result = method === "eth_chainId" ? "0x539" : yes;
-        if (method === "drawbridge_ownershipProof") result = await lie(url, params, state);
-        return { jsonrpc: "2.0", id, result };
-      };
-      const asking = JSON.parse(body);
-      const answers = Array.isArray(asking) ? await Promise.all(asking.map(answer)) : await answer(asking);
-      response.setHeader("content-type", "application/json").end(JSON.stringify(answers));
-    });
+  const answer = async ({ id, method, params }) => {
+    let result = method === "eth_chainId" ? "0x539" : yes;
+    if (method === "drawbridge_ownershipProof") result = await lie(url, params, state);
+    return { jsonrpc: "2.0", id, result };
+  };
+  return inNodesPlace(async (body) => {
+    const asking = JSON.parse(body);
+    return JSON.stringify(Array.isArray(asking) ? await Promise.all(asking.map(answer)) : await answer(asking));
   });
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
 }
 
 async function lie(url, [order, registry, anchor, depth], state) {
@@ -153,13 +142,14 @@ const proofFlags = async (url) => {
   const { hash } = await askOne(url, "eth_getBlockByNumber", `0x${number.toString(16)}`, false);
   return ["--verify-proof", `${number}:${hash}`, "--difficulty-min", "1"];
 };
+
 // Lies after which the device is told a later block.
 const liesPerDevice = 250;
 
 export async function lyingNode({ warehouse, url, registry, sold, unsold, impostor }, each, told) {
   const state = { sold, told: 0 };
   const server = await liar(url, state);
-  const { port } = await warehouse.proxy(server.address().port, "liar");
+  const { port } = await warehouse.proxy(server.port, "liar");
   for (let done = 0; done < each; ) {
     const device = warehouse.device(registry, "2", port, { name: "deceived" }, ...(await proofFlags(url)));
     for (const end = Math.min(each, done + liesPerDevice); done < end; done += 1) {

@@ -1,9 +1,8 @@
 // Hostile codes that a scanner reads: each kind with the words of its refusal.
 
 import assert from "node:assert/strict";
-import { account, buyer, jobOf, makeCode, refusalOf, scan, stranger } from "./orders-sales.mjs";
+import { account, alphabet, buyer, jobOf, makeCode, refusalOf, scan, stranger } from "./orders-sales.mjs";
 
-const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
 const now = () => Math.floor(Date.now() / 1000);
 
 function forge(code, random) {

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { settledSales } from "./hostile-sales.mjs";
-import { jobOf, makeCode, operator, pause, scan } from "./orders-sales.mjs";
+import { pause } from "./orders-parts.mjs";
+import { jobOf, makeCode, operator, scan } from "./orders-sales.mjs";
 
 const resumeMsMax = 5_000;
 // When after the scan the part is killed.
@@ -50,7 +51,7 @@ async function missing(world, gate, name) {
 
 async function restart(warehouse, entry) {
   entry.part = await warehouse.killAndRestart(entry.part, ...entry.ports);
-  if (entry.line) await entry.part.line((text) => text.includes(entry.line), entry.line);
+  if (entry.isClient) await entry.part.connected();
 }
 
 // Node, broker, proxy and bridge are processes of their own.
@@ -66,11 +67,10 @@ export async function killsBehindMosquitto(world) {
   const { warehouse, registry, parts, https, settled } = world;
   await parts.bridge.part.stop();
   const { broker, service } = await warehouse.mosquitto();
-  const line = "connected to the broker";
   parts.Mosquitto = { part: broker, ports: [warehouse.mqtt] };
-  parts["the shadow service"] = { part: service, ports: [], line };
+  parts["the shadow service"] = { part: service, ports: [], isClient: true };
   await warehouse.bridge(registry, operator.address, settled, "outbox-mosquitto");
   const device = warehouse.device(registry, settled, https, { name: "behind" });
-  await device.line((text) => text.includes(line), "connection");
+  await device.connected();
   return killAll(world, { name: "behind", device }, ["Mosquitto", "the shadow service"]);
 }

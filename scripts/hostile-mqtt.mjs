@@ -1,8 +1,9 @@
 // Attempts at the broker itself, by a client that keeps to no rules: a revoked certificate, another's client id, another's topics.
 
 import assert from "node:assert/strict";
-import { Agent, request } from "node:https";
+import { Agent } from "node:https";
 import { connect } from "node:tls";
+import { ask } from "./orders-parts.mjs";
 
 const answerMsMax = 60_000;
 const [CONNACK, PUBACK, SUBACK] = [2, 4, 9];
@@ -129,18 +130,11 @@ async function othersNews({ warehouse, random, victims }) {
 
 const agents = new Map();
 
-// Asks the data API for an update of a device's lock shadow, with somebody's certificate.
-export function updateShadow(warehouse, who, thing, state) {
+// Asks the data API for an update of a device's lock shadow, with somebody's certificate, and returns the status of its answer.
+export async function updateShadow(warehouse, who, thing, state) {
   if (!agents.has(who)) agents.set(who, new Agent({ keepAlive: true, maxSockets: 1, ...warehouse.identity(who) }));
-  return new Promise((resolve, reject) => {
-    const path = `/things/${thing}/shadow?name=lock`;
-    const asking = request({ method: "POST", port: warehouse.api, host: "localhost", path, agent: agents.get(who) }, (response) => {
-      response.resume();
-      response.on("end", () => resolve(response.statusCode));
-    });
-    asking.on("error", reject);
-    asking.end(JSON.stringify({ state }));
-  });
+  const path = `/things/${thing}/shadow?name=lock`;
+  return (await ask({ method: "POST", port: warehouse.api, path, agent: agents.get(who) }, JSON.stringify({ state }))).status;
 }
 
 async function othersShadow({ warehouse, random, victims }) {

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { account, buyer, operator, pause, registryArtifact, saleAbi, seller } from "./orders-sales.mjs";
+import { pause, until } from "./orders-parts.mjs";
+import { account, buyer, operator, registryArtifact, saleAbi, seller } from "./orders-sales.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
 const { Interface, getAddress, hexlify, randomBytes, toBeHex } = require("ethers");
@@ -31,6 +32,7 @@ export async function ask(url, calls) {
 
 export const askOne = async (url, ...call) => (await ask(url, [call]))[0];
 export const headOf = async (url) => Number(await askOne(url, "eth_blockNumber"));
+export const deep = (url, block, depth) => until(`block ${block} is ${depth} deep`, async () => (await headOf(url)) >= block + depth);
 
 // Sends transactions, and returns their receipts once all are mined; each must succeed.
 export async function sendAll(url, transactions) {
@@ -86,7 +88,7 @@ export async function settledSales(url, registry, count, depth) {
   const orders = await placeOrders(url, registry, count);
   const receipts = await sendAll(url, orders.map((order) => purchase(order)));
   const block = Math.max(...receipts.map(({ blockNumber }) => Number(blockNumber)));
-  while ((await headOf(url)) < block + depth) await pause(20);
+  await deep(url, block, depth);
   return orders;
 }
 

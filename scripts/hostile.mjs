@@ -3,13 +3,13 @@
 // open a lock; each good code opens one once, and parts that are killed in mid-scan come back within five seconds without opening twice.
 
 import assert from "node:assert/strict";
-import { Warehouse } from "./orders-parts.mjs";
+import { perform, printTable } from "./experiment.mjs";
 import { Gate, hostileKinds, showCodes } from "./hostile-codes.mjs";
 import { lyingNode, patientDepth, provenOpen, unsettledSales } from "./hostile-chain.mjs";
 import { kills, killsBehindMosquitto } from "./hostile-kills.mjs";
 import { attackBroker, attacksCount, updateShadow } from "./hostile-mqtt.mjs";
 import { Stock, placeOrders, purchase, settledSales, sendAll } from "./hostile-sales.mjs";
-import { deployImpostor, deployRegistry, makeCode, operator, printTable, providerOf } from "./orders-sales.mjs";
+import { deployImpostor, deployRegistry, makeCode, operator, providerOf } from "./orders-sales.mjs";
 
 const attempts = Number(process.env.HOSTILE_ATTEMPTS ?? 200);
 const good = Number(process.env.HOSTILE_GOOD ?? 10);
@@ -43,8 +43,6 @@ function teller() {
   };
 }
 
-const connected = (device) => device.line((text) => text.includes("connected to the broker"), "connection");
-
 async function setUp(warehouse) {
   const names = Array.from({ length: gatesCount }, (_, at) => `dock-${at + 1}`);
   warehouse.certificates([...names, "patient", "deceived", "proving", "shadowed", "behind", "intruder", "revoked"], ["bridge", "shadow-service"]);
@@ -61,7 +59,7 @@ async function setUp(warehouse) {
   const gate = (name, depth = settled) => new Gate(name, warehouse.device(registry, depth, proxy.port, { name }, "--open-time", "20ms"));
   const gates = names.map((name) => gate(name));
   const [patient, shadowed] = [gate("patient", String(patientDepth)), gate("shadowed")];
-  for (const { device } of [...gates, patient, shadowed]) await connected(device);
+  for (const { device } of [...gates, patient, shadowed]) await device.connected();
   await sendAll(url, [{ ...purchase(impostor), value: "0x1" }]);
   const [sold] = await settledSales(url, registry, 1, Number(settled));
   const [unsold] = await placeOrders(url, registry, 1);
@@ -69,7 +67,7 @@ async function setUp(warehouse) {
     broker: { part: broker, ports: [warehouse.mqtt, warehouse.api] },
     node: { part: node, ports: [http] },
     proxy: { part: proxy.part, ports: [proxy.port] },
-    bridge: { part: bridge, ports: [], line: "connected to the broker" },
+    bridge: { part: bridge, ports: [], isClient: true },
   };
   return { warehouse, url, https: proxy.port, registry, impostor, bridge, gates, patient, shadowed, sold, unsold, parts, settled };
 }
@@ -121,36 +119,18 @@ async function attack(world) {
   return counts.flatMap((some) => [...some]);
 }
 
-async function run() {
-  assert.ok(process.env.DRAWBRIDGE_BIN, "DRAWBRIDGE_BIN is not set; run scripts/hostile.sh");
+await perform("hostile", async (warehouse) => {
   console.log(`seed ${firstSeed}, ${gatesCount} gates`);
-  const warehouse = new Warehouse();
-  try {
-    const world = { ...(await setUp(warehouse)), random: generator(firstSeed) };
-    console.log(`${seconds()} s: everything runs`);
-    const counts = await attack(world);
-    checkOpens(world);
-    printTable("Hostile attempts, refused", counts.map(([name, count]) => [name, String(count).padStart(6)]));
-    await provenOpen(world);
-    printTable("Killed in mid-scan", await kills(world, world.gates[0]));
-    printTable("Killed in mid-scan, behind Mosquitto", await killsBehindMosquitto(world));
-    const times = world.gates.flatMap((gate) => gate.times).sort((a, b) => a - b);
-    const hostile = counts.reduce((sum, [, count]) => sum + count, 0);
-    console.log(`\n${times.length} good codes: one open each, median ${times[times.length >> 1].toFixed(0)} ms; ${hostile} hostile attempts: no open.`);
-    console.log(`${seconds()} s in all`);
-  } catch (error) {
-    for (const part of warehouse.parts) console.error(`\nThe end of what ${part.name} said:\n${part.tail()}`);
-    throw error;
-  } finally {
-    await warehouse.stop();
-  }
-}
-
-try {
-  await run();
-  // A connection that a killed part has left half open must not keep this program from ending.
-  process.exit(0);
-} catch (error) {
-  console.error(`\nhostile: FAILED: ${error.message}\n${error.stack}`);
-  process.exit(1);
-}
+  const world = { ...(await setUp(warehouse)), random: generator(firstSeed) };
+  console.log(`${seconds()} s: everything runs`);
+  const counts = await attack(world);
+  checkOpens(world);
+  printTable("Hostile attempts, refused", counts.map(([name, count]) => [name, String(count).padStart(6)]));
+  await provenOpen(world);
+  printTable("Killed in mid-scan", await kills(world, world.gates[0]));
+  printTable("Killed in mid-scan, behind Mosquitto", await killsBehindMosquitto(world));
+  const times = world.gates.flatMap((gate) => gate.times).sort((a, b) => a - b);
+  const hostile = counts.reduce((sum, [, count]) => sum + count, 0);
+  console.log(`\n${times.length} good codes: one open each, median ${times[times.length >> 1].toFixed(0)} ms; ${hostile} hostile attempts: no open.`);
+  console.log(`${seconds()} s in all`);
+});

@@ -1,14 +1,19 @@
 // The running parts of the order experiment, each a process of its own in one temporary folder: node, broker, nginx, bridge, device.
 
+import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
+import { request } from "node:https";
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 const startMsMax = 60_000;
+// How long anything may take that is waited for.
+const waitMsMax = 60_000;
 // Lines of a part that are kept at least.
 const linesKept = 4_000;
 const program = process.env.DRAWBRIDGE_BIN;
@@ -23,7 +28,40 @@ export const freePort = () =>
     });
   });
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Waits until `holds` says so, asked every so many milliseconds, and fails with `what` where it never does.
+export async function until(what, holds, every = 20) {
+  for (const end = Date.now() + waitMsMax; !(await holds()); await pause(every)) assert.ok(Date.now() < end, `waited ${waitMsMax} ms until ${what}`);
+}
+
+// Sends a request over HTTPS and returns status and text of the answer.
+export function ask(options, body) {
+  return new Promise((resolve, reject) => {
+    const asking = request({ host: "localhost", ...options }, (response) => {
+      let text = "";
+      response.on("data", (part) => (text += part));
+      response.on("end", () => resolve({ status: response.statusCode, text }));
+      response.on("error", reject);
+    });
+    asking.on("error", reject);
+    asking.end(body);
+  });
+}
+
+// A server in a node's place: it says what `answer` makes of a request's body, or breaks the connection off where that is null.
+export async function inNodesPlace(answer) {
+  const give = async (asked, response) => {
+    let body = "";
+    for await (const part of asked) body += part;
+    const text = await answer(body);
+    if (text === null) asked.socket.destroy();
+    else response.setHeader("content-type", "application/json").end(text);
+  };
+  const server = createHttpServer((asked, response) => void give(asked, response).catch(() => asked.socket.destroy())).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { port: server.address().port, close: () => (server.closeAllConnections(), server.close()) };
+}
 
 // Waits until something listens on a port, or fails with the process that should.
 async function listens(port, part) {
@@ -80,6 +118,11 @@ class Part {
       const timer = setTimeout(() => stop(reject, new Error(`${this.name}: no ${what} within ${ms} ms:\n${this.tail()}`)), ms);
       this.waiting.add(look);
     });
+  }
+
+  // Resolves when the part, a client of the broker, says that it is connected.
+  connected() {
+    return this.line((text) => text.includes("connected to the broker"), "connection");
   }
 
   async stop(signal = "SIGTERM") {
@@ -170,7 +213,7 @@ export class Warehouse {
       ...["device", "serve", "--datadir", join(this.folder, "shadows"), "--broker", `localhost:${this.mqtt}`],
       ...this.identityFlags("shadow-service"),
     ]);
-    await service.line((text) => text.includes("connected to the broker"), "connection");
+    await service.connected();
     return { broker, service };
   }
 
@@ -220,7 +263,7 @@ export class Warehouse {
       ...["--settled", settled, "--account", account, "--account-of-node", "--things", "dock-1"],
       ...["--outbox", join(this.folder, outbox), "--log.format", "json"],
     ]);
-    await part.line((text) => text.includes("connected to the broker"), "connection");
+    await part.connected();
     return part;
   }
 

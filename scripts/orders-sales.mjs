@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { until } from "./orders-parts.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
 const { Contract, ContractFactory, HDNodeWallet, JsonRpcProvider, Mnemonic, NonceManager } = require("ethers");
@@ -10,8 +11,6 @@ const { concat, getBytes, hexlify, randomBytes, toBeHex, toUtf8Bytes } = require
 
 // A device answers at the latest when the code's time is over.
 const answerMsMax = 310_000;
-
-export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const artifactOf = (name) => JSON.parse(readFileSync(new URL(`../contracts/artifacts/${name}.json`, import.meta.url), "utf8"));
 export const [saleAbi, registryArtifact] = [artifactOf("SaleOrder").abi, artifactOf("OrderRegistry")];
@@ -29,12 +28,6 @@ const releaseTypes = {
     { name: "notAfter", type: "uint64" },
   ],
 };
-
-export function printTable(title, rows) {
-  const width = Math.max(...rows.map(([name]) => name.length));
-  console.log(`\n${title}\n${"-".repeat(title.length)}`);
-  for (const [name, value] of rows) console.log(`${name.padEnd(width)}  ${value}`);
-}
 
 const messageOf = (named, device, notAfter) => ({ buyer: named, device, nonce: hexlify(randomBytes(16)), notAfter: notAfter ?? Math.floor(Date.now() / 1000) + 300 });
 const sign = (signer, chainId, contract, message) =>
@@ -68,12 +61,14 @@ export async function makeWalletCode(warehouse, contract, wallet, owners, { devi
   return text;
 }
 
+// The characters of a code.
+export const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
+
 // The text of a code, by docs/devices.md: a second implementation, which must agree with the program's.
 function codeText(prefix, chainId, contract, { buyer, device, nonce, notAfter }, signature) {
   const number = (value) => toBeHex(value, 8);
   const name = toUtf8Bytes(device);
   const bytes = getBytes(concat([number(chainId), contract, buyer, number(notAfter), nonce, toBeHex(name.length, 1), name, signature]));
-  const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
   let text = prefix;
   for (let at = 0; at < bytes.length; at += 2) {
     const pair = at + 1 < bytes.length;
@@ -84,9 +79,8 @@ function codeText(prefix, chainId, contract, { buyer, device, nonce, notAfter },
 }
 
 // Waits until a block is as deep as the device demands.
-export async function deepEnough(provider, block, settled) {
-  while ((await provider.getBlockNumber()) < block + Number(settled)) await pause(20);
-}
+export const deepEnough = (provider, block, settled) =>
+  until(`block ${block} is ${settled} deep`, async () => (await provider.getBlockNumber()) >= block + Number(settled));
 
 export const jobOf = (text) => /job=(0x[0-9a-f]{64})/.exec(text)?.[1];
 export const refusalOf = (text) => /reason=(.*)$/.exec(text)?.[1];

@@ -7,8 +7,9 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { Warehouse, memory } from "./orders-parts.mjs";
-import { buyer, deepEnough, deployRegistry, freshSale, impostorSale, jobOf, makeCode, operator, pause, printTable, providerOf } from "./orders-sales.mjs";
+import { perform, printTable } from "./experiment.mjs";
+import { memory, pause } from "./orders-parts.mjs";
+import { buyer, deepEnough, deployRegistry, freshSale, impostorSale, jobOf, makeCode, operator, providerOf } from "./orders-sales.mjs";
 import { makeWalletCode, refusalOf, registryArtifact, saleAbi, scan, seller, stranger, walletSale } from "./orders-sales.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
@@ -214,42 +215,26 @@ async function timedRuns(warehouse, provider, registry, device, bridge) {
   return times.length;
 }
 
-async function run() {
-  assert.ok(process.env.DRAWBRIDGE_BIN, "DRAWBRIDGE_BIN is not set; run scripts/orders.sh");
-  const warehouse = new Warehouse();
-  try {
-    warehouse.certificates();
-    await warehouse.node(period);
-    const { port: https } = await warehouse.proxy();
-    const provider = providerOf(warehouse.url);
-    const registry = await deployRegistry(provider);
+await perform("orders", async (warehouse) => {
+  warehouse.certificates();
+  await warehouse.node(period);
+  const { port: https } = await warehouse.proxy();
+  const provider = providerOf(warehouse.url);
+  const registry = await deployRegistry(provider);
 
-    const told = await story(warehouse, provider, registry, https);
-    await fact(provider, told);
-    printTable("Life of the shadow", lifeOfShadow(told.bridge));
-    const device = warehouse.device(registry, settled, https);
-    await device.line((text) => text.includes("connected to the broker"), "connection");
-    await hostileScans(warehouse, provider, registry, device, told);
-    const timed = await timedRuns(warehouse, provider, registry, device, told.bridge);
-    const { now, highest } = memory(device);
-    printTable("Device process", [["resident", `${(now / 1024).toFixed(1)} MiB, at most ${(highest / 1024).toFixed(1)} MiB`]]);
-    assert.ok(highest < deviceKibMax, "the device is small");
-    const opens = warehouse.opened();
-    assert.equal(new Set(opens).size, opens.length, "no job opened twice");
-    assert.equal(opens.length, timed + 3, "each good code opened once, and nothing else did");
-    provider.destroy();
-    console.log("\nEvery value is as it must be.");
-  } catch (error) {
-    for (const part of warehouse.parts) console.error(`\nThe end of what ${part.name} said:\n${part.tail()}`);
-    throw error;
-  } finally {
-    await warehouse.stop();
-  }
-}
-
-try {
-  await run();
-} catch (error) {
-  console.error(`\norders: FAILED: ${error.message}\n${error.stack}`);
-  process.exit(1);
-}
+  const told = await story(warehouse, provider, registry, https);
+  await fact(provider, told);
+  printTable("Life of the shadow", lifeOfShadow(told.bridge));
+  const device = warehouse.device(registry, settled, https);
+  await device.connected();
+  await hostileScans(warehouse, provider, registry, device, told);
+  const timed = await timedRuns(warehouse, provider, registry, device, told.bridge);
+  const { now, highest } = memory(device);
+  printTable("Device process", [["resident", `${(now / 1024).toFixed(1)} MiB, at most ${(highest / 1024).toFixed(1)} MiB`]]);
+  assert.ok(highest < deviceKibMax, "the device is small");
+  const opens = warehouse.opened();
+  assert.equal(new Set(opens).size, opens.length, "no job opened twice");
+  assert.equal(opens.length, timed + 3, "each good code opened once, and nothing else did");
+  provider.destroy();
+  console.log("\nEvery value is as it must be.");
+});

@@ -3,11 +3,10 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:http";
-import { Agent, request } from "node:https";
+import { Agent } from "node:https";
 import { createRequire } from "node:module";
-import { Warehouse, freePort } from "./orders-parts.mjs";
-import { pause, printTable } from "./orders-sales.mjs";
+import { perform, printTable } from "./experiment.mjs";
+import { ask as askOver, freePort, inNodesPlace, pause, until } from "./orders-parts.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
 const WebSocket = require("ws");
@@ -15,36 +14,16 @@ const WebSocket = require("ws");
 const login = `Basic ${Buffer.from("dock-1:open sesame").toString("base64")}`;
 const call = (method, ...params) => JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
 const wide = ["--rate", "100000", "--burst", "100000", "--connections", "1000"];
-const waitMsMax = 30_000;
 
-// Asks the proxy, and returns status and body.
-function ask(port, ca, { path = "/", method = "POST", body = call("eth_chainId"), headers = { authorization: login }, agent } = {}) {
-  return new Promise((resolve, reject) => {
-    const asking = request({ host: "localhost", port, path, method, ca, agent, headers: { "content-type": "application/json", ...headers } }, (response) => {
-      let text = "";
-      response.on("data", (part) => (text += part));
-      response.on("end", () => resolve({ status: response.statusCode, text }));
-      response.on("error", reject);
-    });
-    asking.on("error", reject);
-    asking.end(method === "POST" ? body : undefined);
-  });
-}
+// Asks the proxy, and returns status and text of its answer.
+const ask = (port, ca, { path = "/", method = "POST", body = call("eth_chainId"), headers = { authorization: login }, agent } = {}) =>
+  askOver({ port, path, method, ca, agent, headers: { "content-type": "application/json", ...headers } }, method === "POST" ? body : undefined);
 
-// A server in a node's place that counts requests, and answers or breaks the connection once it has read one.
+// A server in a node's place that notes requests, and answers or breaks the connection once it has read one.
 async function upstream(answers) {
   const seen = [];
-  const server = createServer((asked, response) => {
-    let body = "";
-    asked.on("data", (part) => (body += part));
-    asked.on("end", () => {
-      seen.push(body);
-      if (answers) response.setHeader("content-type", "application/json").end('{"jsonrpc":"2.0","id":1,"result":"0x1"}');
-      else asked.socket.destroy();
-    });
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return { port: server.address().port, seen, close: () => (server.closeAllConnections(), server.close()) };
+  const { port, close } = await inNodesPlace((body) => (seen.push(body), answers ? '{"jsonrpc":"2.0","id":1,"result":"0x1"}' : null));
+  return { port, seen, close };
 }
 
 async function doors(ca, port) {
@@ -80,7 +59,7 @@ async function failover(warehouse, nodes, ca) {
   await pause(100);
   await nodes[0].part.stop("SIGKILL");
   const before = statuses.length;
-  while (statuses.length < before + 100) await pause(10);
+  await until("100 requests more are answered", () => statuses.length >= before + 100, 10);
   going = false;
   await Promise.all(load);
   const failed = statuses.filter(([path, status]) => path === "/read" && status !== 200);
@@ -90,8 +69,8 @@ async function failover(warehouse, nodes, ca) {
   // sent on a connection whose end nginx had not seen yet.
   assert.ok(lost <= 4, `${lost} other requests failed: at most those that were under way`);
   nodes[0].part = await warehouse.killAndRestart(nodes[0].part, nodes[0].http);
-  const end = Date.now() + waitMsMax;
-  for (const again = new Set(); again.size < 2; again.add(await nodeThatAnswers(ca, port, "/"))) assert.ok(Date.now() < end, "the node comes back");
+  const again = new Set();
+  await until("the node is back", async () => again.add(await nodeThatAnswers(ca, port, "/")).size === 2, 0);
   return [["both of two nodes answer", 20], ["one killed under load", `${statuses.length} requests, no read lost, ${lost} others`], ["the node is back", "asked again"]];
 }
 
@@ -104,17 +83,14 @@ async function retries(warehouse, ca) {
   assert.deepEqual(reads, Array(10).fill(200), "every read is answered");
   assert.ok(broken.seen.length >= 1, "the broken node was asked too");
   // It is left alone for some time after a failure.
-  const end = Date.now() + waitMsMax;
-  let status = 200;
-  const sent = [];
-  while (status === 200) {
-    assert.ok(Date.now() < end, "the broken node is asked again after a time");
-    const body = call("eth_sendRawTransaction", `0x${sent.length}`);
-    sent.push(body);
-    ({ status } = await ask(port, ca, { body }));
-    await pause(50);
-  }
-  assert.equal(status, 502, "a write that a node broke off is an error");
+  const [sent, statuses] = [[], []];
+  const send = async () => {
+    sent.push(call("eth_sendRawTransaction", `0x${sent.length}`));
+    statuses.push((await ask(port, ca, { body: sent.at(-1) })).status);
+    return statuses.at(-1) !== 200;
+  };
+  await until("the broken node is asked again", send, 50);
+  assert.equal(statuses.at(-1), 502, "a write that a node broke off is an error");
   for (const body of sent) {
     const times = [...broken.seen, ...whole.seen].filter((seen) => seen === body).length;
     assert.equal(times, 1, "each write is sent to one node, once");
@@ -146,11 +122,7 @@ async function connections(warehouse, node, ca) {
   const { status } = await ask(port, ca);
   assert.equal(status, 429, "a third connection is too many");
   for (const socket of held) socket.terminate();
-  const end = Date.now() + waitMsMax;
-  while ((await ask(port, ca)).status !== 200) {
-    assert.ok(Date.now() < end, "a connection that ended makes room");
-    await pause(20);
-  }
+  await until("a connection that ended makes room", async () => (await ask(port, ca)).status === 200);
   return ["two connections of an address allowed, two WebSockets held", "the third refused with 429"];
 }
 
@@ -164,8 +136,7 @@ async function heads(port, ca) {
     if (message.method === "eth_subscription") came.push(Number(message.params.result.number));
   });
   socket.send(call("eth_subscribe", "newHeads"));
-  const end = Date.now() + waitMsMax;
-  for (; came.length < 3; await pause(10)) assert.ok(Date.now() < end, "blocks are told of over WebSocket");
+  await until("blocks are told of over WebSocket", () => came.length >= 3, 10);
   return { socket, came };
 }
 
@@ -184,32 +155,15 @@ async function websockets(warehouse, nodes, ca) {
   return [["new blocks over WebSocket", `${subscribed[0].came.length} and more`], ["its node killed", "closed; connected to the other node again"]];
 }
 
-async function run() {
-  assert.ok(process.env.DRAWBRIDGE_BIN, "DRAWBRIDGE_BIN is not set; run scripts/proxy.sh");
-  const warehouse = new Warehouse();
-  try {
-    warehouse.certificates();
-    const { ca } = warehouse.identity("dock-1");
-    const nodes = [await warehouse.chain("node-a", "100ms", "--datadir", "a"), await warehouse.chain("node-b", "100ms", "--datadir", "b")];
-    const absent = await freePort();
-    const { port } = await warehouse.proxyOf([absent, nodes[0].http], "doors", "--rate", "1000", "--burst", "1000");
-    printTable("Doors", await doors(ca, port));
-    printTable("Nodes", [...(await failover(warehouse, nodes, ca)), ...(await retries(warehouse, ca))]);
-    printTable("Limits", [await rates(warehouse, nodes[1], ca), await connections(warehouse, nodes[1], ca)]);
-    printTable("WebSocket", await websockets(warehouse, nodes, ca));
-    console.log("\nThe proxy does what it must.");
-  } catch (error) {
-    for (const part of warehouse.parts) console.error(`\nThe end of what ${part.name} said:\n${part.tail()}`);
-    throw error;
-  } finally {
-    await warehouse.stop();
-  }
-}
-
-try {
-  await run();
-  process.exit(0);
-} catch (error) {
-  console.error(`\nproxy: FAILED: ${error.message}\n${error.stack}`);
-  process.exit(1);
-}
+await perform("proxy", async (warehouse) => {
+  warehouse.certificates();
+  const { ca } = warehouse.identity("dock-1");
+  const nodes = [await warehouse.chain("node-a", "100ms", "--datadir", "a"), await warehouse.chain("node-b", "100ms", "--datadir", "b")];
+  const absent = await freePort();
+  const { port } = await warehouse.proxyOf([absent, nodes[0].http], "doors", "--rate", "1000", "--burst", "1000");
+  printTable("Doors", await doors(ca, port));
+  printTable("Nodes", [...(await failover(warehouse, nodes, ca)), ...(await retries(warehouse, ca))]);
+  printTable("Limits", [await rates(warehouse, nodes[1], ca), await connections(warehouse, nodes[1], ca)]);
+  printTable("WebSocket", await websockets(warehouse, nodes, ca));
+  console.log("\nThe proxy does what it must.");
+});

@@ -3,6 +3,7 @@ use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{B64, Bloom, Bytes};
 use proptest::prelude::*;
 
+use super::ValidationError as E;
 use super::body::transaction_type_exists;
 use super::*;
 use crate::block::{Block, BlockBody};
@@ -56,7 +57,6 @@ type Expected = fn(&ValidationError) -> bool;
 
 /// Asserts that each change of a valid block is refused with the error that belongs to it.
 fn check_changes(spec: &ChainSpec, cases: &[(&str, Change, Expected)]) {
-    use ValidationError as E;
     assert_eq!(after_change(spec, |_| ()), Ok(()));
     for (name, change, expected) in cases {
         let error = after_change(spec, change).expect_err(name);
@@ -65,114 +65,87 @@ fn check_changes(spec: &ChainSpec, cases: &[(&str, Change, Expected)]) {
     }
 }
 
+/// A change of a valid block's header that breaks a rule for its value.
+const VALUE_CHANGES: &[(&str, Change, Expected)] = &[
+    ("parent hash", |b| b.header.parent_hash.0[0] ^= 1, |e| matches!(e, E::ParentHash { .. })),
+    ("mix hash", |b| b.header.mix_hash.0[0] ^= 1, |e| matches!(e, E::MixHash { .. })),
+    ("transactions root", |b| b.header.transactions_root.0[0] ^= 1, |e| matches!(e, E::TransactionsRoot { .. })),
+    ("difficulty up", |b| b.header.difficulty = U256::from(2), |e| matches!(e, E::Difficulty { .. })),
+    ("number", |b| b.header.number += 1, |e| matches!(e, E::Number { expected: 1, actual: 2 })),
+    ("gas limit up", |b| b.header.gas_limit += 36_000_000 / 1024, |e| matches!(e, E::GasLimitStep { .. })),
+    ("gas limit down", |b| b.header.gas_limit -= 36_000_000 / 1024, |e| matches!(e, E::GasLimitStep { .. })),
+    ("gas limit low", set_gas_limit::<4999>, |e| matches!(e, E::GasLimitBounds { actual: 4999 })),
+    ("gas limit high", |b| b.header.gas_limit = 1 << 63, |e| matches!(e, E::GasLimitBounds { .. })),
+    ("gas used", |b| b.header.gas_used = b.header.gas_limit + 1, |e| matches!(e, E::GasUsed { .. })),
+    ("timestamp", |b| b.header.timestamp -= 6, |e| matches!(e, E::Timestamp { .. })),
+    ("extra data", |b| b.header.extra_data = vec![0; 33].into(), |e| matches!(e, E::ExtraDataSize { actual: 33 })),
+    ("base fee", |b| b.header.base_fee_per_gas = Some(1), |e| matches!(e, E::BaseFee { actual: Some(1), .. })),
+];
+
+/// A field of which a rule says whether the header has it, and which value: the change that puts another value there, and what that is
+/// called. None: the field must be absent.
+type FieldChange = (&'static str, Change, Option<FieldError>);
+
+/// What is wrong with a field that has another value than it must.
+#[derive(Clone, Copy)]
+enum FieldError {
+    Hash,
+    Number,
+}
+
+const FIELD_CHANGES: &[FieldChange] = &[
+    ("ommers hash", |b| b.header.ommers_hash.0[0] ^= 1, Some(FieldError::Hash)),
+    ("withdrawals root", |b| b.header.withdrawals_root = Some(B256::ZERO), Some(FieldError::Hash)),
+    ("blob gas used", |b| b.header.blob_gas_used = Some(1), Some(FieldError::Number)),
+    ("excess blob gas", |b| b.header.excess_blob_gas = Some(1), Some(FieldError::Number)),
+    ("parent beacon block root", |b| b.header.parent_beacon_block_root = Some(ONES), Some(FieldError::Hash)),
+    ("requests hash", |b| b.header.requests_hash = Some(B256::ZERO), Some(FieldError::Hash)),
+    ("block access list hash", |b| b.header.block_access_list_hash = Some(B256::ZERO), None),
+    ("slot number", |b| b.header.slot_number = Some(0), None),
+];
+const ONES: B256 = B256::repeat_byte(1);
+
+/// Fields that a header of the newest fork must have, left out.
+const MISSING_FIELDS: &[(&str, Change)] = &[
+    ("base fee", |b| b.header.base_fee_per_gas = None),
+    ("withdrawals root", |b| b.header.withdrawals_root = None),
+    ("blob gas used", |b| b.header.blob_gas_used = None),
+    ("excess blob gas", |b| b.header.excess_blob_gas = None),
+    ("parent beacon block root", |b| b.header.parent_beacon_block_root = None),
+    ("requests hash", |b| b.header.requests_hash = None),
+];
+
+fn set_gas_limit<const LIMIT: u64>(block: &mut Block) {
+    (block.header.gas_limit, block.header.gas_used) = (LIMIT, 0);
+}
+
 #[test]
 fn each_changed_header_field_is_refused_with_its_own_error() {
-    use ValidationError as E;
-    check_changes(
-        &spec(),
-        &[
-            ("parent hash", |b| b.header.parent_hash.0[0] ^= 1, |e| matches!(e, E::ParentHash { .. })),
-            ("mix hash", |b| b.header.mix_hash.0[0] ^= 1, |e| matches!(e, E::MixHash { .. })),
-            (
-                "ommers hash",
-                |b| b.header.ommers_hash.0[0] ^= 1,
-                |e| matches!(e, E::FieldHash { field: "ommers hash", .. }),
-            ),
-            (
-                "transactions root",
-                |b| b.header.transactions_root.0[0] ^= 1,
-                |e| matches!(e, E::TransactionsRoot { .. }),
-            ),
-            ("difficulty up", |b| b.header.difficulty = U256::from(2), |e| matches!(e, E::Difficulty { .. })),
-            ("number", |b| b.header.number += 1, |e| matches!(e, E::Number { expected: 1, actual: 2 })),
-            ("gas limit up", |b| b.header.gas_limit += 36_000_000 / 1024, |e| matches!(e, E::GasLimitStep { .. })),
-            ("gas limit down", |b| b.header.gas_limit -= 36_000_000 / 1024, |e| matches!(e, E::GasLimitStep { .. })),
-            (
-                "gas limit low",
-                |b| (b.header.gas_limit, b.header.gas_used) = (4999, 0),
-                |e| matches!(e, E::GasLimitBounds { actual: 4999 }),
-            ),
-            ("gas limit high", |b| b.header.gas_limit = 1 << 63, |e| matches!(e, E::GasLimitBounds { .. })),
-            ("gas used", |b| b.header.gas_used = b.header.gas_limit + 1, |e| matches!(e, E::GasUsed { .. })),
-            ("timestamp", |b| b.header.timestamp -= 6, |e| matches!(e, E::Timestamp { .. })),
-            (
-                "extra data",
-                |b| b.header.extra_data = Bytes::from(vec![0; 33]),
-                |e| matches!(e, E::ExtraDataSize { actual: 33 }),
-            ),
-            ("base fee", |b| b.header.base_fee_per_gas = Some(1), |e| matches!(e, E::BaseFee { actual: Some(1), .. })),
-            (
-                "no base fee",
-                |b| b.header.base_fee_per_gas = None,
-                |e| matches!(e, E::FieldMissing { field: "base fee", .. }),
-            ),
-            (
-                "withdrawals root",
-                |b| b.header.withdrawals_root = Some(B256::ZERO),
-                |e| matches!(e, E::FieldHash { field: "withdrawals root", .. }),
-            ),
-            (
-                "no withdrawals root",
-                |b| b.header.withdrawals_root = None,
-                |e| matches!(e, E::FieldMissing { field: "withdrawals root", .. }),
-            ),
-            (
-                "blob gas",
-                |b| b.header.blob_gas_used = Some(1),
-                |e| matches!(e, E::FieldNumber { field: "blob gas used", .. }),
-            ),
-            (
-                "no blob gas",
-                |b| b.header.blob_gas_used = None,
-                |e| matches!(e, E::FieldMissing { field: "blob gas used", .. }),
-            ),
-            (
-                "excess blob gas",
-                |b| b.header.excess_blob_gas = Some(1),
-                |e| matches!(e, E::FieldNumber { field: "excess blob gas", .. }),
-            ),
-            (
-                "no excess blob gas",
-                |b| b.header.excess_blob_gas = None,
-                |e| matches!(e, E::FieldMissing { field: "excess blob gas", .. }),
-            ),
-            (
-                "beacon root",
-                |b| b.header.parent_beacon_block_root = Some(B256::repeat_byte(1)),
-                |e| matches!(e, E::FieldHash { field: "parent beacon block root", .. }),
-            ),
-            (
-                "no beacon root",
-                |b| b.header.parent_beacon_block_root = None,
-                |e| matches!(e, E::FieldMissing { field: "parent beacon block root", .. }),
-            ),
-            (
-                "requests hash",
-                |b| b.header.requests_hash = Some(B256::ZERO),
-                |e| matches!(e, E::FieldHash { field: "requests hash", .. }),
-            ),
-            (
-                "no requests hash",
-                |b| b.header.requests_hash = None,
-                |e| matches!(e, E::FieldMissing { field: "requests hash", .. }),
-            ),
-            (
-                "access list",
-                |b| b.header.block_access_list_hash = Some(B256::ZERO),
-                |e| matches!(e, E::FieldUnexpected { field: "block access list hash", .. }),
-            ),
-            (
-                "slot number",
-                |b| b.header.slot_number = Some(0),
-                |e| matches!(e, E::FieldUnexpected { field: "slot number", .. }),
-            ),
-        ],
-    );
+    check_changes(&spec(), VALUE_CHANGES);
+}
+
+#[test]
+fn fields_that_are_missing_wrong_or_too_many_are_refused_by_name() {
+    let spec = spec();
+    for (name, change, expected) in FIELD_CHANGES {
+        let error = after_change(&spec, change).expect_err(name);
+        let named = match (&error, expected) {
+            (E::FieldHash { field, .. }, Some(FieldError::Hash)) => field,
+            (E::FieldNumber { field, .. }, Some(FieldError::Number)) => field,
+            (E::FieldUnexpected { field, .. }, None) => field,
+            _ => panic!("{name}: {error}"),
+        };
+        assert!(named == name && error.is_invalid(), "{name}: {error}");
+    }
+    for (name, change) in MISSING_FIELDS {
+        let error = after_change(&spec, change).expect_err(name);
+        assert!(matches!(error, E::FieldMissing { field, .. } if field == *name), "{name}: {error}");
+        assert!(error.is_invalid(), "{name}");
+    }
 }
 
 #[test]
 fn each_changed_body_is_refused_with_its_own_error() {
-    use ValidationError as E;
     /// Replaces the transactions and makes the root fit.
     fn put(block: &mut Block, transactions: Vec<Transaction>) {
         block.header.transactions_root = calculate_transaction_root(&transactions);
@@ -275,7 +248,6 @@ fn where_miners_are_authorized_only_they_seal() {
 
 #[test]
 fn transactions_exist_since_their_fork() {
-    use ValidationError as E;
     for (kind, since) in [(1, Fork::Berlin), (2, Fork::London), (4, Fork::Prague)] {
         for fork in Fork::ALL {
             let result = transaction_type_exists(Era::Drawbridge, fork, 3, &transfer(kind, Some(1337)));
@@ -296,7 +268,6 @@ fn transactions_exist_since_their_fork() {
 
 #[test]
 fn empty_blocks_follow_the_chains_rule() {
-    use ValidationError as E;
     for (rule, seconds, expected) in [
         (EmptyBlocks::Always, 0, Ok(())),
         (EmptyBlocks::Never, 1_000_000, Err(E::EmptyBlock)),

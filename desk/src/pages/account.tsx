@@ -12,7 +12,7 @@ import { call, methods, quantity } from "../state/node";
 import { Balance } from "../ui/balance";
 import { AbiUpload, Functions } from "../ui/contract";
 import { Log } from "../ui/decoded";
-import { Account as Link, Age, Badge, BlockLink, Card, Copy, Ether, Facts, Notice, Page, Show, Table, Tx } from "../ui/parts";
+import { Account as Link, Age, Badge, BlockLink, Card, Copy, Ether, Facts, Notice, Page, Pager, Show, Table, Tx } from "../ui/parts";
 
 const size = 25;
 
@@ -210,12 +210,8 @@ function Transactions({ address, before }: { address: string; before: string | n
 
 function Older({ address, view, before, next }: { address: string; view: string; before: string | null; next: string | null }) {
   if (!before && !next) return null;
-  return (
-    <nav class="pager" aria-label="Pages of this list">
-      {before ? <a href={to(`account/${address}`, { view })}>← Newest</a> : <span class="muted">← Newest</span>}
-      {next ? <a href={to(`account/${address}`, { view, before: next })}>Older →</a> : <span class="muted">Older →</span>}
-    </nav>
-  );
+  const at = (from?: string) => to(`account/${address}`, { view, before: from });
+  return <Pager words={["Newest", "Older"]} newer={before ? at() : undefined} older={next ? at(next) : undefined} />;
 }
 
 function Events({ address, before }: { address: string; before: string | null }) {

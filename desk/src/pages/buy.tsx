@@ -2,24 +2,23 @@
 
 import { useState } from "preact/hooks";
 import { jobOf, newNonce, typedData, write, type Release } from "../chain/code";
-import { isAddress, isOrder, listOrders, purchase, readOrder, type Order } from "../chain/sales";
+import { isAddress, isOrder, purchase, readOrder, type Order } from "../chain/sales";
 import { download } from "../lib/files";
 import { keep, kept } from "../lib/keep";
 import { useLoad, useTask } from "../lib/load";
 import { go, link, to } from "../lib/router";
-import { count, instant } from "../lib/units";
+import { instant } from "../lib/units";
 import { InputError } from "../rpc/error";
 import type { Hex } from "../rpc/types";
 import { active } from "../signing/accounts";
 import { sendAndWait, signTypedData } from "../signing/send";
 import { call, chainId, now } from "../state/node";
-import { OrderFacts, OrderLink, State, titleOf } from "../ui/order";
-import { Badge, Busy, Card, Choice, Copy, Doing, Ether, Field, Notice, Page, Show, Table } from "../ui/parts";
+import { OrderFacts, titleOf } from "../ui/order";
+import { Orders } from "../ui/orders";
+import { Act, Badge, Busy, Card, Choice, Copy, Ether, Field, Notice, Page, Show } from "../ui/parts";
 import { png, Qr } from "../ui/qr";
 import { RegistryChoice, useRegistry } from "../ui/registry";
 import { signer, Who } from "../ui/who";
-
-const pageSize = 10;
 
 export default function Buy({ parts, query }: { parts: string[]; query: URLSearchParams }) {
   const address = parts[0];
@@ -49,42 +48,8 @@ function All({ before }: { before: string | null }) {
           </div>
         </form>
       </Card>
-      {registry.data === undefined ? <Busy note="Looking for the registry …" /> : registry.data === null ? <RegistryChoice at={null} changed={registry.reload} /> : <Listed registry={registry.data} before={before} />}
+      {registry.data === undefined ? <Busy note="Looking for the registry …" /> : registry.data === null ? <RegistryChoice at={null} changed={registry.reload} /> : <Orders title="Orders of the registry" what="the orders" empty="Nothing was put up for sale yet." registry={registry.data} seller={null} page="buy" before={before} />}
     </Page>
-  );
-}
-
-function Listed({ registry, before }: { registry: Hex; before: string | null }) {
-  const from = before !== null && /^\d+$/.test(before) ? Number(before) : null;
-  const list = useLoad(() => listOrders(registry, null, from, pageSize), [registry, from], "live");
-  return (
-    <Card title="Orders of the registry">
-      <Show of={list} what="the orders">
-        {(page) => (
-          <>
-            <Table
-              caption="Orders of the registry, newest first"
-              rows={page.orders}
-              keyOf={({ address }) => address}
-              empty="Nothing was put up for sale yet."
-              columns={[
-                { name: "Item", cell: (order) => <OrderLink order={order} /> },
-                { name: "Serial number", cell: ({ serialNumber }) => <code>{serialNumber}</code>, spare: true },
-                { name: "State", cell: (order) => <State order={order} /> },
-                { name: "Price", cell: ({ priceWei }) => <Ether wei={priceWei} />, right: true },
-              ]}
-            />
-            {page.count > pageSize && (
-              <nav class="pager" aria-label="Pages of the orders">
-                {from === null ? <span /> : <a href={to("buy")}>← Newest</a>}
-                <span class="muted">{count(page.count)} orders</span>
-                {page.next !== null ? <a href={to("buy", { before: page.next })}>Older →</a> : <span />}
-              </nav>
-            )}
-          </>
-        )}
-      </Show>
-    </Card>
   );
 }
 
@@ -136,12 +101,9 @@ function Pay({ order, task, reload }: { order: Order; task: ReturnType<typeof us
       <div class="form">
         <Who role="You buy as" />
         {own && <Notice kind="warn">You are the seller. Choose another account to buy.</Notice>}
-        <div class="actions">
-          <button type="button" class="main" disabled={task.running || !account || own} onClick={pay}>
-            Pay <Ether wei={order.priceWei} /> and own it
-          </button>
-        </div>
-        <Doing task={task} />
+        <Act task={task} act={pay} disabled={!account || own}>
+          Pay <Ether wei={order.priceWei} /> and own it
+        </Act>
       </div>
     </Card>
   );
@@ -211,12 +173,9 @@ function Make({ order, made }: { order: Order; made(code: Kept): void }) {
             <option key={name} value={name} />
           ))}
         </datalist>
-        <div class="actions">
-          <button type="button" class="main" disabled={task.running} onClick={make}>
-            Sign and make the code
-          </button>
-        </div>
-        <Doing task={task} />
+        <Act task={task} act={make}>
+          Sign and make the code
+        </Act>
       </div>
     </Card>
   );

@@ -7,7 +7,7 @@ import { count, instant } from "../lib/units";
 import { current, daysLeft, daysToWarn, mayCome, useDeviceEvents, type Device } from "../state/devices";
 import { call, now } from "../state/node";
 import { CertificateState, Connected, Openings } from "../ui/devices";
-import { Age, Card, Notice, Page, Problem, Show, Table } from "../ui/parts";
+import { Age, Card, Notice, Page, Pager, Problem, Show, Table } from "../ui/parts";
 
 const size = 25;
 
@@ -57,12 +57,7 @@ export default function Devices({ query }: { query: URLSearchParams }) {
                       { name: "Ends", cell: (device) => { const certificate = current(device); return certificate ? <span class="number">{instant(certificate.expiresAt).slice(0, 10)}, {count(daysLeft(certificate, now.value))} days left</span> : "–"; }, spare: true },
                     ]}
                   />
-                  {(after || next) && (
-                    <nav class="pager" aria-label="Pages of the devices">
-                      {after ? <a href={to("devices")}>← First</a> : <span class="muted">← First</span>}
-                      {next ? <a href={to("devices", { after: next })}>Next →</a> : <span class="muted">Next →</span>}
-                    </nav>
-                  )}
+                  {(after || next) && <Pager words={["First", "Next"]} newer={after ? to("devices") : undefined} older={next ? to("devices", { after: next }) : undefined} />}
                 </>
               )}
             </Show>

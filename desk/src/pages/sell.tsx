@@ -1,22 +1,21 @@
 // Selling: an item becomes a contract on the chain.
 
 import { useState } from "preact/hooks";
-import { createdOrder, creation, isAddress, listOrders, naming, nodeSettings, type NewOrder } from "../chain/sales";
+import { createdOrder, creation, isAddress, naming, nodeSettings, type NewOrder } from "../chain/sales";
 import { keep, kept } from "../lib/keep";
 import { useLoad, useTask } from "../lib/load";
 import { link, to } from "../lib/router";
-import { count, parseEther } from "../lib/units";
+import { parseEther } from "../lib/units";
 import type { Hex } from "../rpc/types";
 import { active } from "../signing/accounts";
 import { sendAndWait } from "../signing/send";
-import { OrderLink, State } from "../ui/order";
-import { Account, BlockLink, Busy, Card, Copy, Doing, Ether, Facts, Field, Notice, Page, Problem, Show, Table, Tx } from "../ui/parts";
+import { Orders } from "../ui/orders";
+import { Account, Act, BlockLink, Busy, Card, Copy, Ether, Facts, Field, Notice, Page, Problem, Tx } from "../ui/parts";
 import { Qr } from "../ui/qr";
 import { RegistryChoice, useRegistry } from "../ui/registry";
 import { signer, Who } from "../ui/who";
 
 const textMax = 200;
-const pageSize = 10;
 const empty = { make: "", model: "", year: "", serialNumber: "", price: "", operator: "" };
 type Form = typeof empty;
 
@@ -116,13 +115,8 @@ function Offer({ registry, changed }: { registry: Hex; changed(): void }) {
           </div>
           <Field label="Price" unit="ETH" hint="The buyer pays exactly this; nobody can change it later." inputMode="decimal" {...field("price")} />
           <Field label="Warehouse account" hint="May record that the item is handed out, besides you: your warehouse's bridge. Empty: nobody." {...field("operator")} />
-          <div class="actions">
-            <button type="submit" class="main" disabled={task.running}>
-              Sign and put up for sale
-            </button>
-          </div>
           {tried && Object.keys(problems).length > 0 && <Notice kind="warn">Correct the marked fields.</Notice>}
-          <Doing task={task} />
+          <Act task={task}>Sign and put up for sale</Act>
         </form>
         <RegistryChoice at={registry} changed={changed} />
       </Card>
@@ -149,39 +143,6 @@ function Offer({ registry, changed }: { registry: Hex; changed(): void }) {
 }
 
 function Mine({ registry, before }: { registry: Hex; before: string | null }) {
-  const seller = active.value?.address ?? null;
-  const from = before !== null && /^\d+$/.test(before) ? Number(before) : null;
-  const list = useLoad(() => (seller ? listOrders(registry, seller, from, pageSize) : Promise.resolve(null)), [registry, seller, from], "live");
-  if (!seller) return null;
-  return (
-    <Card title="Your orders">
-      <Show of={list} what="your orders">
-        {(page) =>
-          page && (
-            <>
-              <Table
-                caption="Your orders, newest first"
-                rows={page.orders}
-                keyOf={({ address }) => address}
-                empty="You put nothing up for sale yet."
-                columns={[
-                  { name: "Item", cell: (order) => <OrderLink order={order} /> },
-                  { name: "Serial number", cell: ({ serialNumber }) => <code>{serialNumber}</code>, spare: true },
-                  { name: "State", cell: (order) => <State order={order} /> },
-                  { name: "Price", cell: ({ priceWei }) => <Ether wei={priceWei} />, right: true },
-                ]}
-              />
-              {page.count > pageSize && (
-                <nav class="pager" aria-label="Pages of your orders">
-                  {from === null ? <span /> : <a href={to("sell")}>← Newest</a>}
-                  <span class="muted">{count(page.count)} orders</span>
-                  {page.next !== null ? <a href={to("sell", { before: page.next })}>Older →</a> : <span />}
-                </nav>
-              )}
-            </>
-          )
-        }
-      </Show>
-    </Card>
-  );
+  const seller = active.value?.address;
+  return seller ? <Orders title="Your orders" what="your orders" empty="You put nothing up for sale yet." registry={registry} seller={seller} page="sell" before={before} /> : null;
 }

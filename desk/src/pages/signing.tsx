@@ -9,7 +9,7 @@ import { addNetwork, active, bringToChain, choose, connect, nodeAccounts, wallet
 import { addFile, files, forget, hold, keyOf, lock, opened } from "../signing/keys";
 import type { Keystore } from "../signing/keystore";
 import { chainId } from "../state/node";
-import { Account, Badge, Card, Choice, Copy, Doing, Facts, Field, Notice, Page } from "../ui/parts";
+import { Account, Act, Badge, Card, Choice, Copy, Doing, Facts, Field, Notice, Page } from "../ui/parts";
 import { useSigners } from "../ui/who";
 import { Balance } from "../ui/balance";
 
@@ -232,12 +232,7 @@ function Create({ done }: { done(): void }) {
       <Field label="The same again" secret value={again} onInput={(event) => setAgain(event.currentTarget.value)} autocomplete="new-password" />
       <Choice label="Strength" value={cost} onChange={(value) => setCost(value as Cost)} options={costChoices} hint="How much work one guess at the password costs" />
       <Stay stays={stays} change={setStays} />
-      <div class="actions">
-        <button type="submit" class="main" disabled={task.running}>
-          Create and download the file
-        </button>
-      </div>
-      <Doing task={task} />
+      <Act task={task}>Create and download the file</Act>
     </form>
   );
 }
@@ -277,12 +272,9 @@ function Import({ done }: { done(): void }) {
       </div>
       <Field label="Its password" secret value={password} onInput={(event) => setPassword(event.currentTarget.value)} autocomplete="current-password" />
       <Stay stays={stays} change={setStays} />
-      <div class="actions">
-        <button type="submit" class="main" disabled={task.running || !file}>
-          Open and import
-        </button>
-      </div>
-      <Doing task={task} />
+      <Act task={task} disabled={!file}>
+        Open and import
+      </Act>
     </form>
   );
 }

@@ -99,6 +99,20 @@ export function Doing({ task }: { task: Task }) {
   return task.running ? <Busy note={task.note || "Working …"} /> : null;
 }
 
+// The main button of a form, and what becomes of its task. It submits the form unless it is given something to do.
+export function Act({ task, act, disabled = false, children }: { task: Task; act?(): void; disabled?: boolean; children: ComponentChildren }) {
+  return (
+    <>
+      <div class="actions">
+        <button type={act ? "button" : "submit"} class="main" disabled={task.running || disabled} onClick={act}>
+          {children}
+        </button>
+      </div>
+      <Doing task={task} />
+    </>
+  );
+}
+
 export const Ether = ({ wei }: { wei: bigint }) => (
   <span class="number" title={`${count(wei)} wei`}>
     {ether(wei)}
@@ -229,12 +243,13 @@ export function Table<T>({ caption, columns, rows, keyOf, empty }: { caption: st
 }
 
 // Links to the pages before and after.
-export function Pager({ newer, older, note }: { newer?: string; older?: string; note?: ComponentChildren }) {
+export function Pager({ newer, older, note, words = ["Newer", "Older"] }: { newer?: string; older?: string; note?: ComponentChildren; words?: [string, string] }) {
+  const [back, on] = [`← ${words[0]}`, `${words[1]} →`];
   return (
     <nav class="pager" aria-label="Pages of this list">
-      {newer ? <a href={newer}>← Newer</a> : <span class="muted">← Newer</span>}
-      <span class="muted">{note}</span>
-      {older ? <a href={older}>Older →</a> : <span class="muted">Older →</span>}
+      {newer ? <a href={newer}>{back}</a> : <span class="muted">{back}</span>}
+      {note && <span class="muted">{note}</span>}
+      {older ? <a href={older}>{on}</a> : <span class="muted">{on}</span>}
     </nav>
   );
 }

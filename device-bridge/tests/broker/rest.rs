@@ -1,7 +1,4 @@
 //! The shadows' data API over HTTPS from outside, beside MQTT on the same shadows.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod site;
 
 use std::sync::Arc;
 
@@ -12,11 +9,12 @@ use mqtt_protocol_core::mqtt::packet::Qos;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use site::{PATIENCE, Site, now};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::site::{PATIENCE, Site, now};
 
 /// Method, path, body ⇒ status, exception.
 type Case<'a> = (&'a str, &'a str, &'a [u8], u16, Option<&'a str>);

@@ -1,5 +1,4 @@
 //! A broker on free ports with its own authority, and plain clients that do exactly what a test says.
-#![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -27,24 +26,24 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// No answer takes longer; a test that waits so long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct Site {
-    pub folder: TempDir,
-    pub registry: Registry,
-    pub authority: Authority,
-    pub store: Arc<dyn Store>,
-    pub broker: Option<Broker>,
-    pub mqtt: SocketAddr,
-    pub https: SocketAddr,
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
+    pub(crate) registry: Registry,
+    pub(crate) authority: Authority,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) broker: Option<Broker>,
+    pub(crate) mqtt: SocketAddr,
+    pub(crate) https: SocketAddr,
 }
 
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
 impl Site {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         tls::install_provider();
         let folder = tempfile::tempdir().unwrap();
         let authority =
@@ -58,7 +57,7 @@ impl Site {
         site
     }
 
-    pub async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         let settings = BrokerSettings {
             mqtt: SocketAddr::from(([127, 0, 0, 1], 0)),
             https: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -69,28 +68,34 @@ impl Site {
         self.broker = Some(broker);
     }
 
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.broker.take().unwrap().stop().await;
     }
 
-    pub fn issue(&self, name: &str) -> (Issued, Arc<ClientConfig>) {
+    pub(crate) fn issue(&self, name: &str) -> (Issued, Arc<ClientConfig>) {
         let issued = self.authority.issue(name, 10, now()).unwrap();
         let config = self.config(&self.authority, name, &issued, &[]);
         (issued, config)
     }
 
-    pub fn config(&self, authority: &Authority, name: &str, issued: &Issued, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    pub(crate) fn config(
+        &self,
+        authority: &Authority,
+        name: &str,
+        issued: &Issued,
+        alpn: &[&[u8]],
+    ) -> Arc<ClientConfig> {
         let folder = tempfile::tempdir().unwrap();
         let paths: Vec<PathBuf> = authority.hand_out(folder.path(), name, issued).unwrap();
         // Whom the client trusts is always the broker's authority.
         tls::client_config(&self.folder.path().join("ca.pem"), &paths[0], &paths[1], alpn).unwrap()
     }
 
-    pub fn add(&self, name: &str) -> Arc<ClientConfig> {
+    pub(crate) fn add(&self, name: &str) -> Arc<ClientConfig> {
         self.add_as(name, Role::Device, Writes::Both)
     }
 
-    pub fn add_as(&self, name: &str, role: Role, writes: Writes) -> Arc<ClientConfig> {
+    pub(crate) fn add_as(&self, name: &str, role: Role, writes: Writes) -> Arc<ClientConfig> {
         let (issued, config) = self.issue(name);
         let certificates = vec![issued.certificate];
         self.registry.add(Thing { name: name.into(), role, writes, added_at: now(), certificates }).unwrap();
@@ -99,12 +104,12 @@ impl Site {
         config
     }
 
-    pub async fn client(&self, config: &Arc<ClientConfig>, version: Version) -> Client {
+    pub(crate) async fn client(&self, config: &Arc<ClientConfig>, version: Version) -> Client {
         Client::open(self.mqtt, config, version).await.unwrap()
     }
 
     /// Adds a device and connects it.
-    pub async fn connected(&self, name: &str) -> Client {
+    pub(crate) async fn connected(&self, name: &str) -> Client {
         let config = self.add(name);
         let mut client = self.client(&config, Version::V3_1_1).await;
         assert_eq!(client.connect(name, true).await, Some(0), "{name}");
@@ -112,15 +117,15 @@ impl Site {
     }
 }
 
-pub struct Client {
-    pub stream: TlsStream<TcpStream>,
-    pub mqtt: mqtt::Connection<role::Client>,
+pub(crate) struct Client {
+    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) mqtt: mqtt::Connection<role::Client>,
     inbox: VecDeque<Packet>,
     version: Version,
 }
 
 impl Client {
-    pub async fn open(addr: SocketAddr, config: &Arc<ClientConfig>, version: Version) -> std::io::Result<Self> {
+    pub(crate) async fn open(addr: SocketAddr, config: &Arc<ClientConfig>, version: Version) -> std::io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         let name = ServerName::try_from("localhost").unwrap();
         let stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
@@ -129,7 +134,7 @@ impl Client {
         Ok(Self { stream, mqtt, inbox: VecDeque::new(), version })
     }
 
-    pub async fn send(&mut self, packet: impl Into<Packet>) {
+    pub(crate) async fn send(&mut self, packet: impl Into<Packet>) {
         for event in self.mqtt.send(packet.into()) {
             match event {
                 Event::RequestSendPacket { packet, .. } => {
@@ -143,7 +148,7 @@ impl Client {
     }
 
     /// Returns the next packet; none: the broker closed.
-    pub async fn next(&mut self) -> Option<Packet> {
+    pub(crate) async fn next(&mut self) -> Option<Packet> {
         let mut buffer = [0; 4096];
         while self.inbox.is_empty() {
             let size = match timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("the broker answers") {
@@ -167,7 +172,7 @@ impl Client {
     }
 
     /// Waits until the broker closes; returns the reason that it gave, if it gave one.
-    pub async fn closed(&mut self) -> Option<u8> {
+    pub(crate) async fn closed(&mut self) -> Option<u8> {
         let mut reason = None;
         while let Some(packet) = self.next().await {
             if let Packet::V5_0Disconnect(packet) = packet {
@@ -178,11 +183,11 @@ impl Client {
     }
 
     /// Connects; returns the code of the answer, none: closed without one.
-    pub async fn connect(&mut self, client_id: &str, clean: bool) -> Option<u8> {
+    pub(crate) async fn connect(&mut self, client_id: &str, clean: bool) -> Option<u8> {
         self.connect_present(client_id, clean).await.map(|(code, _)| code)
     }
 
-    pub async fn connect_present(&mut self, client_id: &str, clean: bool) -> Option<(u8, bool)> {
+    pub(crate) async fn connect_present(&mut self, client_id: &str, clean: bool) -> Option<(u8, bool)> {
         let packet: Packet = match self.version {
             Version::V5_0 => {
                 let expiry = mqtt::packet::SessionExpiryInterval::new(if clean { 0 } else { 600 }).unwrap();
@@ -198,7 +203,7 @@ impl Client {
         self.accepted().await
     }
 
-    pub async fn accepted(&mut self) -> Option<(u8, bool)> {
+    pub(crate) async fn accepted(&mut self) -> Option<(u8, bool)> {
         match self.next().await? {
             Packet::V3_1_1Connack(packet) => Some((packet.return_code() as u8, packet.session_present())),
             Packet::V5_0Connack(packet) => Some((packet.reason_code() as u8, packet.session_present())),
@@ -207,7 +212,7 @@ impl Client {
     }
 
     /// Subscribes; returns the codes, none: closed.
-    pub async fn subscribe(&mut self, filters: &[&str], qos: Qos) -> Option<Vec<u8>> {
+    pub(crate) async fn subscribe(&mut self, filters: &[&str], qos: Qos) -> Option<Vec<u8>> {
         let packet_id = self.mqtt.acquire_packet_id().unwrap();
         let entry = |filter: &&str| SubEntry::new(*filter, SubOpts::new().set_qos(qos)).unwrap();
         let entries: Vec<SubEntry> = filters.iter().map(entry).collect();
@@ -224,7 +229,7 @@ impl Client {
         }
     }
 
-    pub async fn publish_as(&mut self, topic: &str, payload: &[u8], qos: Qos, retain: bool) {
+    pub(crate) async fn publish_as(&mut self, topic: &str, payload: &[u8], qos: Qos, retain: bool) {
         let packet_id = (qos != Qos::AtMostOnce).then(|| self.mqtt.acquire_packet_id().unwrap());
         let packet: Packet = match self.version {
             Version::V5_0 => {
@@ -246,7 +251,7 @@ impl Client {
     }
 
     /// Publishes and waits for the acknowledgement; false: the broker closed. Messages that come before it stay in the inbox.
-    pub async fn publish(&mut self, topic: &str, payload: &[u8]) -> bool {
+    pub(crate) async fn publish(&mut self, topic: &str, payload: &[u8]) -> bool {
         self.publish_as(topic, payload, Qos::AtLeastOnce, false).await;
         let mut kept = VecDeque::new();
         let acknowledged = loop {
@@ -262,7 +267,7 @@ impl Client {
     }
 
     /// Returns topic, payload and retain flag of the next message.
-    pub async fn message(&mut self) -> (String, Vec<u8>, bool) {
+    pub(crate) async fn message(&mut self) -> (String, Vec<u8>, bool) {
         loop {
             match self.next().await.expect("the broker sends a message") {
                 Packet::V3_1_1Publish(packet) => {
@@ -277,7 +282,7 @@ impl Client {
     }
 
     /// Returns the next message whose topic ends so, as JSON.
-    pub async fn answer(&mut self, end: &str) -> Value {
+    pub(crate) async fn answer(&mut self, end: &str) -> Value {
         loop {
             let (topic, payload, _) = self.message().await;
             if topic.ends_with(end) {
@@ -287,7 +292,7 @@ impl Client {
     }
 
     /// Leaves as a client should.
-    pub async fn leave(mut self) {
+    pub(crate) async fn leave(mut self) {
         match self.version {
             Version::V5_0 => self.send(v5_0::Disconnect::builder().build().unwrap()).await,
             _ => self.send(v3_1_1::Disconnect::new()).await,
@@ -296,5 +301,5 @@ impl Client {
     }
 
     /// Breaks the connection.
-    pub fn vanish(self) {}
+    pub(crate) fn vanish(self) {}
 }
