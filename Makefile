@@ -156,14 +156,14 @@ abuse-sample: build-all
 	$(BENCH) abuse --node $(BIN) --seed $(SEED) --idle 500 --slow 200 --readers 20 --seconds 3 --malformed 10000 --calls 20 --blocks 20
 
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
-	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
+	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --profile long --test simulation --no-capture -E 'test(nodes_agree)'
 
 hostile-peers: build-all ## a node under attack over loopback: frames, bombs, bad seals, orphans, sybils, N seconds of each (HEADERS, ORPHANS_MB, SYBILS)
 	$(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS)
 
 fuzz: setup-all ## N mutated messages of each kind, and N arbitrary events for the machine (N, SEED)
-	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --test messages --no-capture -E 'test(fuzz::)'
-	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --test machine --no-capture -E 'test(fuzz::)'
+	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test messages --no-capture -E 'test(fuzz::)'
+	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test machine --no-capture -E 'test(fuzz::)'
 
 meeting: sync-rate propagation ## the two below
 
