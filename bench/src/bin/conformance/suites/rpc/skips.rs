@@ -5,8 +5,8 @@ use crate::suite::Skip;
 const OWN_METHOD: &str = "a method, or a form of one, that Besu alone has";
 const OWN_CODE: &str = "Besu's own error code; geth's is answered, which clients match";
 const OLD_STEPS: &str =
-    "steps in a form that Besu has left: the memory always, the whole storage in each, words without 0x, a reason";
-const STEP_STORAGE: &str = "steps with all of the storage touched so far in each, and numbers for its words; geth has it at loads and stores alone";
+    "steps in a form that Besu has left: memory, storage and a reason in each, words of 64 digits without 0x";
+const STEP_STORAGE: &str = "steps with all of the storage touched so far in each, numbers for its words, no refunds; geth has it at loads and stores alone";
 const NO_CODE: &str = "a STOP where there is no code, under Besu's own cap on gas; geth has no step there";
 const FILTER_ID: &str = "counts its filters from 1; here ids cannot be guessed";
 const UNCHECKED_POOL: &str = "the sender has no ether on this chain: Besu's test has a pool that takes everything";
