@@ -8,8 +8,10 @@ mod console;
 mod flat;
 mod geth;
 mod internal;
+mod machine;
 mod parity;
 mod prestate;
+mod price;
 mod replay;
 mod words;
 

@@ -108,6 +108,9 @@ pub(crate) fn export_chain(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let file: PathBuf = call.required::<String>()?.into();
     let first = call.optional::<Quantity>()?;
     let last = call.optional::<Quantity>()?;
+    if first.is_none() && last.is_some() {
+        return Err(RpcError::server("last cannot be specified without first"));
+    }
     let head = api.view().head().number;
     let range = first.map(|Quantity(first)| (first, last.map_or(head, |Quantity(last)| last)));
     api.services.operation.files.export(&file, range).map_err(RpcError::server)?;

@@ -91,14 +91,22 @@ impl Api {
         self.services.ledger.view()
     }
 
-    /// Returns a block of any known branch.
+    /// Returns a block of any known branch; `None` for one that is not known.
     pub(crate) fn block(&self, view: &ChainView, hash: B256) -> Result<Option<Arc<RecentBlock>>, RpcError> {
-        Ok(self.events.recent.by_hash(view, hash)?)
+        match self.events.recent.by_hash(view, hash)? {
+            Some(found) => Ok(Some(found)),
+            None if view.base_number() == 0 => Ok(None),
+            None => no_body(view, view.header_by_hash(hash)?.map(|header| header.number)),
+        }
     }
 
     /// Returns the canonical block that a tag names; the pending one is the head.
     pub(crate) fn block_at(&self, view: &ChainView, tag: BlockTag) -> Result<Option<Arc<RecentBlock>>, RpcError> {
-        Ok(self.events.recent.by_number(view, tag.number(view))?)
+        let number = tag.number(view);
+        match self.events.recent.by_number(view, number)? {
+            Some(found) => Ok(Some(found)),
+            None => no_body(view, Some(number)),
+        }
     }
 
     /// Tells whether accounts may be unlocked over RPC.
@@ -134,5 +142,13 @@ impl Api {
     /// Starts a deadline after `limit`.
     pub(crate) fn deadline(&self, limit: Duration) -> Deadline {
         self.deadlines.after(limit)
+    }
+}
+
+/// Answers for a block that cannot be read: those before the one whose state a snapshot gave have headers alone.
+fn no_body<T>(view: &ChainView, number: Option<u64>) -> Result<Option<T>, RpcError> {
+    match number {
+        Some(number) if number < view.base_number() => Err(RpcError::pruned_history()),
+        _ => Ok(None),
     }
 }

@@ -103,13 +103,21 @@ impl BlockId {
         }
     }
 
+    /// Returns the header of a block that must be here.
+    pub(crate) fn known_header(self, view: &ChainView) -> Result<SealedHeader, RpcError> {
+        self.header(view)?.ok_or_else(|| match self {
+            Self::Tag(_) => RpcError::header_not_found(),
+            Self::Hash { .. } => RpcError::header_for_hash_not_found(),
+        })
+    }
+
     /// Returns the state at the end of the block.
     pub(crate) fn state(self, view: &ChainView) -> Result<StateView, RpcError> {
         match self {
             Self::Tag(BlockTag::Latest | BlockTag::Pending) => Ok(view.head_state()),
             Self::Tag(tag) => state_of_number(view, tag.number(view)),
             Self::Hash { hash, .. } => {
-                let header = self.header(view)?.ok_or_else(RpcError::header_not_found)?;
+                let header = self.known_header(view)?;
                 if !view.is_canonical(header.number, hash)? {
                     return Err(RpcError::server("hash is not currently canonical"));
                 }

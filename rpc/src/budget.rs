@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::config::RpcLimits;
+
 /// The budget.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -29,6 +31,21 @@ impl Budget {
     }
 }
 
+/// Bytes that wait: of all requests that are not answered, and of all answers that are not read.
+#[derive(Clone)]
+pub(crate) struct Budgets {
+    pub(crate) requests: Arc<Budget>,
+    pub(crate) answers: Arc<Budget>,
+}
+
+impl Budgets {
+    /// Makes the budgets that the limits give.
+    pub(crate) fn new(limits: &RpcLimits) -> Self {
+        let (requests, answers) = (limits.pending_request_bytes, limits.pending_answer_bytes);
+        Self { requests: Budget::new(requests), answers: Budget::new(answers) }
+    }
+}
+
 /// A part of the budget, which is given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
@@ -46,6 +63,18 @@ impl Share {
             self.bytes += bytes;
         }
         taken
+    }
+}
+
+impl Share {
+    /// Holds so many bytes from now on; tells whether there were so many left. Where not, nothing changes.
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
+        if let Some(more) = bytes.checked_sub(self.bytes) {
+            return self.grow(more);
+        }
+        self.budget.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+        true
     }
 }
 
@@ -80,6 +109,8 @@ mod tests {
         assert!(!first.grow(5) && first.grow(4));
         assert!(budget.take(1).is_none());
         assert!(!first.grow(usize::MAX));
+        assert!(first.resize(3) && budget.take(8).is_none() && budget.take(7).is_some());
+        assert!(!first.resize(11) && first.resize(10) && budget.take(1).is_none());
         drop(first);
         let held = Held { bytes: vec![1], _share: budget.take(10).unwrap() };
         assert!(budget.take(1).is_none());

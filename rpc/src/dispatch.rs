@@ -19,6 +19,7 @@ use crate::config::RpcLimits;
 use crate::dev;
 use crate::errors::RpcError;
 use crate::eth::send;
+use crate::flow::{Asked, Flow};
 use crate::lanes::{Lane, Lanes, lane_of};
 use crate::methods::{Answering, Handler, METHODS, Method};
 use crate::params::{Call, Data};
@@ -31,6 +32,8 @@ const QUICK_BATCH: usize = 4;
 const PARALLEL_FROM: usize = 4;
 /// How long costly calls of one batch run before requests of others have their turn.
 const COSTLY_TURN: Duration = Duration::from_millis(100);
+/// What a request takes beside its parameters, in bytes, about.
+const ENTRY_BYTES: usize = 100;
 /// The method whose batches are prepared in parallel.
 const SEND_RAW: &str = "eth_sendRawTransaction";
 
@@ -140,6 +143,8 @@ pub(crate) struct Door<S> {
     pub(crate) subscribing: S,
     /// How many more requests of the connection may be answered at the same time, where the transport does not keep count.
     pub(crate) places: Option<Arc<Semaphore>>,
+    /// Counts the connection's bytes, where it lasts.
+    pub(crate) flow: Option<Arc<Flow>>,
 }
 
 impl<S: Subscribing> Door<S> {
@@ -147,10 +152,32 @@ impl<S: Subscribing> Door<S> {
         let Ok(_place) = self.places.as_ref().map(|places| places.try_acquire()).transpose() else {
             return MethodResponse::error(request.id, ErrorObjectOwned::from(RpcError::busy()));
         };
+        let Ok(_asked) = self.ask(size_bytes(&request)) else {
+            return MethodResponse::error(request.id, ErrorObjectOwned::from(RpcError::busy()));
+        };
         if let Err(error) = self.session.admit(&request) {
             return MethodResponse::error(request.id, ErrorObjectOwned::from(error));
         }
-        self.enter_admitted(request).await
+        let id = self.flow.as_ref().map(|_| request.id.clone().into_owned());
+        let response = self.enter_admitted(request).await;
+        self.hand_out(response, id.unwrap_or(Id::Null))
+    }
+
+    /// Counts a message that has come until it is answered, where the connection counts bytes.
+    fn ask(&self, bytes: usize) -> Result<Option<Asked>, ()> {
+        self.flow.as_ref().map(|flow| flow.ask(bytes).ok_or(())).transpose()
+    }
+
+    /// Counts an answer until it is read. Where there is no room for it, that is said instead.
+    fn hand_out(&self, response: MethodResponse, id: Id<'_>) -> MethodResponse {
+        // A subscription has sent its own response.
+        let is_sent = response.is_method_call() || response.is_batch();
+        match &self.flow {
+            Some(flow) if is_sent && !flow.answer(response.as_json().get().len()) => {
+                MethodResponse::error(id, ErrorObjectOwned::from(RpcError::busy()))
+            }
+            _ => response,
+        }
     }
 
     async fn enter_admitted(&self, request: Request<'_>) -> MethodResponse {
@@ -173,6 +200,13 @@ impl<S: Subscribing> Door<S> {
 
     async fn enter_batch(self, batch: Batch<'_>) -> MethodResponse {
         let Ok(_place) = self.places.as_ref().map(|places| places.try_acquire()).transpose() else {
+            return MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::busy()));
+        };
+        let bytes = batch.iter().map(|entry| match entry {
+            Ok(BatchEntry::Call(request)) => size_bytes(request),
+            _ => ENTRY_BYTES,
+        });
+        let Ok(_asked) = self.ask(bytes.sum()) else {
             return MethodResponse::error(Id::Null, ErrorObjectOwned::from(RpcError::busy()));
         };
         let limits = &self.dispatcher.api.limits;
@@ -207,7 +241,10 @@ impl<S: Subscribing> Door<S> {
             }
         }
         self.finish(&mut run, &mut replies).await;
-        if notified && replies.is_empty() { MethodResponse::notification() } else { replies.finish() }
+        match notified && replies.is_empty() {
+            true => MethodResponse::notification(),
+            false => self.hand_out(replies.finish(), Id::Null),
+        }
     }
 
     /// Sorts a request that the session's key admits.
@@ -257,6 +294,11 @@ impl<S: Subscribing> Door<S> {
             }
         }
     }
+}
+
+/// Returns about how many bytes a request has.
+fn size_bytes(request: &Request<'_>) -> usize {
+    ENTRY_BYTES + request.params.as_ref().map_or(0, |params| params.get().len())
 }
 
 /// What a batch's entry is.
@@ -436,6 +478,8 @@ impl<S: Subscribing> RpcServiceT for Door<S> {
 pub(crate) struct DoorLayer {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) session: Session,
+    /// Counts the connection's bytes.
+    pub(crate) flow: Option<Arc<Flow>>,
 }
 
 impl<S> tower::Layer<S> for DoorLayer {
@@ -449,6 +493,7 @@ impl<S> tower::Layer<S> for DoorLayer {
             session: self.session.clone(),
             subscribing,
             places: Some(places),
+            flow: self.flow.clone(),
         }
     }
 }

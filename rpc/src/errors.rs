@@ -78,6 +78,8 @@ pub(crate) const PRECOMPILE_TO_ITSELF: i32 = -38022;
 pub(crate) const PRECOMPILES_TO_ONE: i32 = -38023;
 /// A transaction that was waited for was not mined in time; the data is its hash.
 pub(crate) const NOT_MINED_IN_TIME: i32 = 4;
+/// A block is older than what this node keeps (EIP-4444).
+pub(crate) const PRUNED_HISTORY: i32 = 4444;
 
 impl RpcError {
     /// Makes an error without data.
@@ -164,6 +166,16 @@ impl RpcError {
     /// The state of a block was asked for that this node does not have.
     pub fn header_not_found() -> Self {
         Self::new(SERVER_ERROR, "header not found")
+    }
+
+    /// The same for a block that is named by its hash.
+    pub fn header_for_hash_not_found() -> Self {
+        Self::new(SERVER_ERROR, "header for hash not found")
+    }
+
+    /// Of this block the node has the header alone: it began with the state of a later one.
+    pub fn pruned_history() -> Self {
+        Self::new(PRUNED_HISTORY, "pruned history unavailable")
     }
 
     /// A polled filter is gone: uninstalled, or not polled for too long.
@@ -327,6 +339,8 @@ mod tests {
             (RpcError::response_too_large(), -32003, "response too large"),
             (RpcError::timed_out(), -32002, "request timed out"),
             (RpcError::header_not_found(), -32000, "header not found"),
+            (RpcError::header_for_hash_not_found(), -32000, "header for hash not found"),
+            (RpcError::pruned_history(), 4444, "pruned history unavailable"),
             (RpcError::filter_not_found(), -32000, "filter not found"),
             (RpcError::block_range_too_wide(5000), -32602, "exceed maximum block range 5000"),
             (RpcError::execution_aborted(Duration::from_secs(5)), -32000, "execution aborted (timeout = 5s)"),

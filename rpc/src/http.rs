@@ -25,12 +25,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower::layer::util::Identity;
 
-use crate::budget::{Budget, Held, Share};
+use crate::budget::{Budgets, Held, Share};
 use crate::config::RpcLimits;
 use crate::desk::Desk;
 use crate::dispatch::{CannotPush, Dispatcher, Door, DoorLayer};
 use crate::errors::RpcError;
 use crate::filters::IdSource;
+use crate::flow::{Counted, Flow};
 use crate::gate::{Gate, Key};
 use crate::gzip::{self, Coding, Unpacked};
 use crate::health;
@@ -58,6 +59,8 @@ pub(crate) struct Listener {
     slots: Arc<Slots>,
     idle_timeout: Duration,
     read_timeout: Duration,
+    /// What lasting connections share.
+    budgets: Budgets,
 }
 
 /// What a socket serves, and to whom.
@@ -69,13 +72,14 @@ struct Sides {
 }
 
 impl Listener {
-    /// Serves, within limits, what is put in; through `gate` where there is one.
-    pub(crate) fn new(limits: &RpcLimits, gate: Option<Gate>) -> Self {
+    /// Serves, within limits, what is put in; through `gate` where there is one. Lasting connections count against `budgets`.
+    pub(crate) fn new(limits: &RpcLimits, gate: Option<Gate>, budgets: Budgets) -> Self {
         Self {
             sides: Arc::new(RwLock::new(Sides { gate, ..Sides::default() })),
             slots: Slots::new(limits.connections),
             idle_timeout: limits.idle_timeout,
             read_timeout: limits.read_timeout,
+            budgets,
         }
     }
 
@@ -119,12 +123,13 @@ impl Listener {
             tracing::debug!(%error, "a connection is gone");
             return;
         }
-        let place = Arc::clone(&slot);
+        let (place, flow) = (Arc::clone(&slot), Flow::new(&self.budgets));
+        let connection = Counted::new(connection, Arc::clone(&flow));
         let service = hyper::service::service_fn(move |request| {
-            let (sides, slot) = (self.sides.read().clone(), Arc::clone(&slot));
+            let (sides, slot, flow) = (self.sides.read().clone(), Arc::clone(&slot), Arc::clone(&flow));
             async move {
                 let _running = slot.run();
-                Ok::<_, Infallible>(sides.answer(request).await)
+                Ok::<_, Infallible>(sides.answer(request, flow).await)
             }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
@@ -147,7 +152,7 @@ impl Listener {
 }
 
 impl Sides {
-    async fn answer(self, request: Request<Incoming>) -> Response<HttpBody> {
+    async fn answer(self, request: Request<Incoming>, flow: Arc<Flow>) -> Response<HttpBody> {
         let upgrades = ws::is_upgrade_request(&request);
         // Health checks and the questions of browsers before a request ask nothing that a key would be for.
         let asks = upgrades || request.method() == Method::POST;
@@ -157,7 +162,7 @@ impl Sides {
             Err(why) => return plain(StatusCode::UNAUTHORIZED, &format!("{why}\n")),
         };
         match (upgrades, &self.ws, &self.http) {
-            (true, Some(ws), _) => ws.answer(request, key).await,
+            (true, Some(ws), _) => ws.answer(request, key, flow).await,
             (true, None, _) => plain(StatusCode::NOT_FOUND, "WebSocket is off here"),
             (false, _, Some(http)) => http.answer(request, key).await,
             (false, _, None) => plain(StatusCode::NOT_FOUND, "HTTP is off here"),
@@ -176,21 +181,6 @@ fn plain(status: StatusCode, text: &str) -> Response<HttpBody> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
-}
-
-/// Bytes that wait: of all requests that are not answered, and of all answers that are not read.
-#[derive(Clone)]
-pub(crate) struct Budgets {
-    requests: Arc<Budget>,
-    answers: Arc<Budget>,
-}
-
-impl Budgets {
-    /// Makes the budgets that the limits give.
-    pub(crate) fn new(limits: &RpcLimits) -> Self {
-        let (requests, answers) = (limits.pending_request_bytes, limits.pending_answer_bytes);
-        Self { requests: Budget::new(requests), answers: Budget::new(answers) }
-    }
 }
 
 /// The HTTP side of a socket.
@@ -216,7 +206,7 @@ impl HttpSide {
         desk: Option<Desk>,
     ) -> Self {
         Self {
-            door: Door { dispatcher, session, subscribing: CannotPush, places: None },
+            door: Door { dispatcher, session, subscribing: CannotPush, places: None, flow: None },
             origins: Names::new(cors),
             vhosts: Names::new(vhosts),
             body_bytes: limits.body_bytes,
@@ -431,7 +421,7 @@ impl WsSide {
             .set_id_provider(HexIds(ids))
             .build();
         let service = Server::builder().set_config(config).to_service_builder();
-        let layer = DoorLayer { dispatcher, session };
+        let layer = DoorLayer { dispatcher, session, flow: None };
         let (origins, vhosts) = (Names::new(origins), Names::new(vhosts));
         Self { stop, service, layer, methods, origins, vhosts, has_pages: false }
     }
@@ -446,14 +436,15 @@ impl WsSide {
         (self.has_pages && is_same_origin(headers)) || origin_is_allowed(headers, &self.origins)
     }
 
-    async fn answer(&self, request: Request<Incoming>, key: Option<Arc<Key>>) -> Response<HttpBody> {
+    async fn answer(&self, request: Request<Incoming>, key: Option<Arc<Key>>, flow: Arc<Flow>) -> Response<HttpBody> {
         if !host_is_allowed(&request, &self.vhosts) {
             return plain(StatusCode::FORBIDDEN, "invalid host specified\n");
         }
         if !self.allows_origin(request.headers()) {
             return plain(StatusCode::FORBIDDEN, "origin not allowed\n");
         }
-        let layer = DoorLayer { session: self.layer.session.with_key(key), ..self.layer.clone() };
+        flow.last();
+        let layer = DoorLayer { session: self.layer.session.with_key(key), flow: Some(flow), ..self.layer.clone() };
         let middleware = RpcServiceBuilder::new().layer(layer);
         let service = self.service.clone().set_rpc_middleware(middleware);
         let mut service = service.build(self.methods.clone(), self.stop.clone());

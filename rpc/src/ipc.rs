@@ -122,8 +122,8 @@ impl IpcServer {
             ids: Arc::clone(&self.ids),
             connection: ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed)),
         };
-        let door =
-            Door { dispatcher: Arc::clone(&self.dispatcher), session: self.session.clone(), subscribing, places: None };
+        let (dispatcher, session) = (Arc::clone(&self.dispatcher), self.session.clone());
+        let door = Door { dispatcher, session, subscribing, places: None, flow: None };
         let limits = self.limits.clone();
         async move {
             tokio::select! {

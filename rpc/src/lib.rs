@@ -26,6 +26,7 @@ mod events;
 mod explain;
 pub mod exposure;
 mod filters;
+mod flow;
 mod gate;
 mod gzip;
 pub mod health;

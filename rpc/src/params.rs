@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::block_id::BlockTag;
 use crate::config::RpcLimits;
 use crate::errors::RpcError;
 use crate::session::Session;
@@ -72,6 +73,22 @@ impl<'de> Deserialize<'de> for Quantity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match NumberOrText::deserialize(deserializer)? {
             NumberOrText::Number(number) => Ok(Self(number)),
+            NumberOrText::Text(text) => parse_quantity(&text).map(Self).map_err(D::Error::custom),
+        }
+    }
+}
+
+/// A [`Quantity`], or decimal digits in a string, as geth takes them for counts of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Number(number) => Ok(Self(number)),
+            NumberOrText::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.parse().map(Self).map_err(|_| D::Error::custom("number > 64 bits"))
+            }
             NumberOrText::Text(text) => parse_quantity(&text).map(Self).map_err(D::Error::custom),
         }
     }
@@ -146,9 +163,9 @@ pub(crate) struct LogQuery {
     /// The one block to look at; excludes the range.
     pub(crate) block_hash: Option<B256>,
     /// The first block; default: latest.
-    pub(crate) from_block: Option<crate::block_id::BlockTag>,
+    pub(crate) from_block: Option<BlockTag>,
     /// The last block; default: latest.
-    pub(crate) to_block: Option<crate::block_id::BlockTag>,
+    pub(crate) to_block: Option<BlockTag>,
     /// The emitting contracts, any of them; empty: all.
     pub(crate) addresses: Vec<Address>,
     /// Per position the topics, any of them; empty: all.
@@ -159,8 +176,8 @@ pub(crate) struct LogQuery {
 #[serde(rename_all = "camelCase")]
 struct LogQueryFields {
     block_hash: Option<B256>,
-    from_block: Option<crate::block_id::BlockTag>,
-    to_block: Option<crate::block_id::BlockTag>,
+    from_block: Option<BlockTag>,
+    to_block: Option<BlockTag>,
     address: Option<OneOrMany<Address>>,
     topics: Option<Vec<Option<OneOrMany<B256>>>>,
 }
@@ -184,11 +201,16 @@ impl<'de> Deserialize<'de> for LogQuery {
 }
 
 impl LogQuery {
-    /// Refuses more addresses or topics than allowed. A log has at most four topics, so that more positions never match.
+    /// Refuses a range that ends before it begins, and more addresses or topics than allowed. A log has at most four topics, so that more positions never match.
     pub(crate) fn check(&self, limits: &RpcLimits) -> Result<(), RpcError> {
         const POSITIONS: usize = 4;
         if self.topics.len() > POSITIONS {
             return Err(RpcError::invalid_params("exceed max topics"));
+        }
+        if let (Some(BlockTag::Number(first)), Some(BlockTag::Number(last))) = (self.from_block, self.to_block)
+            && first > last
+        {
+            return Err(RpcError::invalid_params("invalid block range params"));
         }
         let too_many_topics = self.topics.iter().any(|position| position.len() > limits.logs_topics);
         if self.addresses.len() > limits.logs_addresses || too_many_topics {
@@ -267,6 +289,22 @@ mod tests {
     }
 
     #[test]
+    fn counts_may_be_decimal() {
+        let count = |text: &str| serde_json::from_str::<Count>(text).ok();
+        for (text, expected) in [
+            ("4", Some(4)),
+            ("\"4\"", Some(4)),
+            ("\"0x10\"", Some(16)),
+            ("\"16a\"", None),
+            ("\"\"", None),
+            ("\"-1\"", None),
+            ("\"18446744073709551616\"", None),
+        ] {
+            assert_eq!(count(text), expected.map(Count), "{text}");
+        }
+    }
+
+    #[test]
     fn slots_may_be_short() {
         let cases = [
             ("0x0", Ok(U256::ZERO)),
@@ -306,6 +344,9 @@ mod tests {
         assert_eq!(check(addresses), Err(words.to_owned()));
         let topics = LogQuery { topics: vec![vec![B256::ZERO; 3]], ..LogQuery::default() };
         assert_eq!(check(topics), Err(words.to_owned()));
+        let (from_block, to_block) = (Some(BlockTag::Number(2)), Some(BlockTag::Number(1)));
+        let backwards = LogQuery { from_block, to_block, ..LogQuery::default() };
+        assert_eq!(check(backwards), Err("invalid block range params".to_owned()));
         let positions = LogQuery { topics: vec![vec![]; 5], ..LogQuery::default() };
         assert_eq!(check(positions), Err("exceed max topics".to_owned()));
     }

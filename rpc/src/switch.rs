@@ -12,13 +12,14 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::api::Api;
+use crate::budget::Budgets;
 use crate::config::{HttpConfig, RpcConfig, WsConfig};
 use crate::desk::Desk;
 use crate::dev;
 use crate::dispatch::Dispatcher;
 use crate::exposure;
 use crate::filters::IdSource;
-use crate::http::{Budgets, HttpSide, Listener, WsSide};
+use crate::http::{HttpSide, Listener, WsSide};
 use crate::ipc;
 use crate::methods;
 use crate::server::ServeError;
@@ -36,6 +37,8 @@ pub(crate) struct Switch {
     methods: Methods,
     ids: Arc<IdSource>,
     budgets: Budgets,
+    /// What WebSocket connections share.
+    ws_budgets: Budgets,
     running: Mutex<Running>,
 }
 
@@ -79,6 +82,7 @@ impl Switch {
             methods: subscriptions::methods(Arc::clone(&api)),
             ids: Arc::new(IdSource::default()),
             budgets: Budgets::new(&config.limits),
+            ws_budgets: Budgets::new(&config.limits),
             running: Mutex::default(),
             api,
             config,
@@ -226,7 +230,7 @@ impl Switch {
         let addr = socket.local_addr();
         let addr = addr.map_err(|source| ServeError::Address { addr: format!("{host}:{port}"), flag, source })?;
         let gate = self.config.gate.clone();
-        let listener = Listener::new(&self.config.limits, gate);
+        let listener = Listener::new(&self.config.limits, gate, self.ws_budgets.clone());
         let (stop, handle) = stop_channel();
         tokio::spawn(listener.clone().accept(socket, stop));
         Ok(Served { wanted, addr, listener, stop: handle })

@@ -7,12 +7,17 @@ use std::collections::HashSet;
 
 use alloy_primitives::{Address, Log, U256};
 use revm::bytecode::opcode;
-use revm::context_interface::{ContextError, ContextTr};
+use revm::context_interface::{ContextError, ContextTr, JournalTr};
 use revm::handler::FrameResult;
+use revm::inspector::JournalExt;
 use revm::interpreter::interpreter_types::{InputsTr, Jumps, LoopControl, MemoryTr, ReturnData};
-use revm::interpreter::{CallInputs, CallOutcome, CreateInputs, CreateOutcome, FrameInput, Interpreter};
+use revm::interpreter::{
+    CallInputs, CallOutcome, CreateInputs, CreateOutcome, FrameInput, InstructionResult, Interpreter, InterpreterAction,
+};
 use revm::{Inspector, primitives::map::HashMap};
 
+use super::machine::Machine;
+use super::price::{Before, is_unpaid};
 use super::words::Words;
 
 /// What the fields of a step take apart from those that grow.
@@ -53,6 +58,19 @@ pub(super) struct Bounded<I> {
     slots: HashMap<Address, HashSet<U256>>,
     exceeded: bool,
     pub(super) words: Words,
+    /// Only where the machine's steps are shown as OpenEthereum does.
+    pub(super) machine: Option<Machine>,
+    /// What the instruction under way began on, where steps are recorded.
+    before: Option<Before>,
+    /// A destruction that the EVM has not told of yet.
+    untold: Option<Destruction>,
+}
+
+/// A contract destroys itself in its own favour.
+#[derive(Clone, Copy, Debug)]
+struct Destruction {
+    contract: Address,
+    balance: U256,
 }
 
 impl<I> Bounded<I> {
@@ -66,7 +84,16 @@ impl<I> Bounded<I> {
             slots: HashMap::default(),
             exceeded: false,
             words: Words::default(),
+            machine: None,
+            before: None,
+            untold: None,
         }
+    }
+
+    /// Notes what OpenEthereum's machine trace shows beside what `inner` records.
+    pub(super) fn with_machine(mut self) -> Self {
+        self.machine = Some(Machine::default());
+        self
     }
 
     /// Tells whether the run was ended for its size.
@@ -84,6 +111,24 @@ impl<I> Bounded<I> {
         match self.room_bytes.checked_sub(bytes) {
             Some(left) => self.room_bytes = left,
             None => self.exceeded = true,
+        }
+    }
+
+    fn begin_frame(&mut self) {
+        self.words.begin_frame();
+        if let Some(machine) = &mut self.machine {
+            machine.begin_frame();
+        }
+    }
+
+    /// A frame ends: where it destroyed its contract in the contract's own favour, `inner` is told of it. The EVM tells only of what
+    /// changes the state, and that does not since EIP-6780, unless the contract is new.
+    fn tell_of_destruction<CTX>(&mut self)
+    where
+        I: Inspector<CTX>,
+    {
+        if let Some(Destruction { contract, balance }) = self.untold.take() {
+            self.inner.selfdestruct(contract, contract, balance);
         }
     }
 
@@ -113,7 +158,24 @@ impl<I> Bounded<I> {
     }
 }
 
-impl<CTX: ContextTr, I: Inspector<CTX>> Inspector<CTX> for Bounded<I> {
+impl Destruction {
+    /// Looks whether the instruction that is about to run destroys its contract in the contract's own favour.
+    fn look<CTX: ContextTr>(interpreter: &Interpreter, context: &mut CTX) -> Option<Self> {
+        if interpreter.bytecode.opcode() != opcode::SELFDESTRUCT {
+            return None;
+        }
+        let contract = interpreter.input.target_address();
+        let target = Address::from_word((*interpreter.stack.data().last()?).into());
+        if target != contract {
+            return None;
+        }
+        // It is loaded, since it runs.
+        let balance = context.journal_mut().load_account(contract).ok()?.data.info.balance;
+        Some(Self { contract, balance })
+    }
+}
+
+impl<CTX: ContextTr<Journal: JournalExt>, I: Inspector<CTX>> Inspector<CTX> for Bounded<I> {
     fn initialize_interp(&mut self, interpreter: &mut Interpreter, context: &mut CTX) {
         self.inner.initialize_interp(interpreter, context);
     }
@@ -121,6 +183,10 @@ impl<CTX: ContextTr, I: Inspector<CTX>> Inspector<CTX> for Bounded<I> {
     fn step(&mut self, interpreter: &mut Interpreter, context: &mut CTX) {
         self.weigh_step(interpreter);
         self.words.begin_step(interpreter, self.weights.steps);
+        self.before = self.weights.steps.then(|| Before::look(interpreter, context));
+        self.untold = Destruction::look(interpreter, context);
+        let noted = self.machine.as_mut().map_or(0, |machine| machine.begin_step(interpreter));
+        self.take(noted.saturating_mul(2));
         self.inner.step(interpreter, context);
         if self.exceeded {
             if context.error().is_ok() {
@@ -134,7 +200,19 @@ impl<CTX: ContextTr, I: Inspector<CTX>> Inspector<CTX> for Bounded<I> {
 
     fn step_end(&mut self, interpreter: &mut Interpreter, context: &mut CTX) {
         self.inner.step_end(interpreter, context);
-        self.words.end_step(interpreter, self.weights.steps);
+        let end = match interpreter.bytecode.action() {
+            Some(InterpreterAction::Return(end)) => Some(end.result),
+            _ => None,
+        };
+        self.untold = self.untold.filter(|_| end == Some(InstructionResult::SelfDestruct));
+        let price = match (end, self.before.take()) {
+            (Some(end), Some(before)) if is_unpaid(end) => Some(before.price(context)),
+            _ => None,
+        };
+        if let (Some(price), Some(machine)) = (price, &mut self.machine) {
+            machine.note_price(price.whole);
+        }
+        self.words.end_step(interpreter, self.weights.steps, price);
     }
 
     fn log(&mut self, context: &mut CTX, log: Log) {
@@ -157,29 +235,38 @@ impl<CTX: ContextTr, I: Inspector<CTX>> Inspector<CTX> for Bounded<I> {
 
     fn call(&mut self, context: &mut CTX, inputs: &mut CallInputs) -> Option<CallOutcome> {
         self.take(FRAME_BYTES.saturating_add(inputs.input.len().saturating_mul(2)));
-        self.words.begin_frame();
+        self.begin_frame();
         self.inner.call(context, inputs)
     }
 
     fn call_end(&mut self, context: &mut CTX, inputs: &CallInputs, outcome: &mut CallOutcome) {
         self.take(outcome.result.output.len().saturating_mul(2));
         self.words.end_frame(outcome.result.result);
+        if let Some(machine) = &mut self.machine {
+            machine.end_frame();
+        }
+        self.tell_of_destruction::<CTX>();
         self.inner.call_end(context, inputs, outcome);
     }
 
     fn create(&mut self, context: &mut CTX, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
         self.take(FRAME_BYTES.saturating_add(inputs.init_code().len().saturating_mul(2)));
-        self.words.begin_frame();
+        self.begin_frame();
         self.inner.create(context, inputs)
     }
 
     fn create_end(&mut self, context: &mut CTX, inputs: &CreateInputs, outcome: &mut CreateOutcome) {
         self.take(outcome.result.output.len().saturating_mul(2));
         self.words.end_creation(outcome.result.result, &outcome.result.output);
+        if let Some(machine) = &mut self.machine {
+            machine.end_creation(outcome.result.result, inputs.init_code());
+        }
+        self.tell_of_destruction::<CTX>();
         self.inner.create_end(context, inputs, outcome);
     }
 
     fn selfdestruct(&mut self, contract: Address, target: Address, value: U256) {
+        self.untold = None;
         self.inner.selfdestruct(contract, target, value);
     }
 }

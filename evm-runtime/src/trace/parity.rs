@@ -31,12 +31,13 @@ fn inspector(types: &HashSet<TraceType>, bytes_max: usize) -> Bounded<TracingIns
     // What steps leave in memory is counted by the inspector itself.
     let limits = TraceLimits::default().set_max_recorded_bytes(Some(bytes_max)).set_behavior(TraceLimitBehavior::Halt);
     let weights = StepWeights { steps: config.record_steps, ..StepWeights::default() };
-    Bounded::new(TracingInspector::new(config).with_limits(limits), weights, bytes_max)
+    let bounded = Bounded::new(TracingInspector::new(config).with_limits(limits), weights, bytes_max);
+    if config.record_steps { bounded.with_machine() } else { bounded }
 }
 
 /// Takes the record of the transaction that has just run out of the inspector.
 fn results<DB: DatabaseRef>(
-    recorded: &mut TracingInspector,
+    inspector: &mut Bounded<TracingInspector>,
     types: &HashSet<TraceType>,
     result: &ResultAndState,
     before: &DB,
@@ -45,8 +46,12 @@ fn results<DB: DatabaseRef>(
 where
     CallError: From<DB::Error>,
 {
+    let recorded = &mut inspector.inner;
     if recorded.limit_exceeded() {
         return Err(TraceError::TooLarge(bytes_max));
+    }
+    if let Some(machine) = &mut inspector.machine {
+        machine.finish(recorded.traces_mut());
     }
     let builder = recorded.clone().into_parity_builder();
     let traced = builder.into_trace_results_with_state(result, types, before);
@@ -69,7 +74,7 @@ pub fn replay(
     for index in range {
         let transaction = context.transaction(index)?;
         let result = replay.inspect(tx_env(transaction))?;
-        let (evm_context, inspector) = (&replay.evm.ctx, &mut replay.evm.inspector.inner);
+        let (evm_context, inspector) = (&replay.evm.ctx, &mut replay.evm.inspector);
         let before = &evm_context.journaled_state.database;
         let full_trace = results(inspector, types, &result, before, context.bytes_max)?;
         all.push(TraceResultsWithTransactionHash { full_trace, transaction_hash: transaction.hash() });
@@ -134,7 +139,7 @@ where
         let mut call = Simulation::inspected(&context, request, overrides, block_overrides, inspector)?;
         let (_, result) = run_call(&mut call, request.gas.unwrap_or(gas_cap).min(gas_cap), bytes_max)?;
         let (inspector, before, _) = call.parts();
-        all.push(results(&mut inspector.inner, types, &result, &*before, bytes_max)?);
+        all.push(results(inspector, types, &result, &*before, bytes_max)?);
         let mut overridden = std::mem::take(&mut before.cache);
         drop(call);
         if index == 0 && calls.len() > 1 {

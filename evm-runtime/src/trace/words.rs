@@ -7,6 +7,7 @@ use revm::context_interface::result::{HaltReason, SuccessReason};
 use revm::interpreter::interpreter_types::{Jumps, LoopControl};
 use revm::interpreter::{InstructionResult, Interpreter, InterpreterAction, SuccessOrHalt};
 
+use super::price::Price;
 use crate::call::halt::{self, LastStep};
 
 /// Watches frames and steps beside a tracer, for what the tracer does not know.
@@ -41,12 +42,14 @@ struct OpenFrame {
 }
 
 /// What a step has beside the tracer's record: only steps with a refund, an error or an unknown opcode are noted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct StepNote {
     step: usize,
     refund: u64,
     error: Option<String>,
     undefined: Option<u8>,
+    /// What it would have cost, where it could not be paid.
+    price: Option<u64>,
 }
 
 impl Words {
@@ -95,13 +98,13 @@ impl Words {
         let refund = u64::try_from(frame.refunded_around + frame.refunded).unwrap_or_default();
         let undefined = OpCode::new(opcode).is_none().then_some(opcode);
         if refund > 0 || undefined.is_some() {
-            self.steps.push(StepNote { step: self.step_count, refund, error: None, undefined });
+            self.steps.push(StepNote { step: self.step_count, refund, undefined, ..StepNote::default() });
         }
         self.step_count += 1;
     }
 
-    /// An instruction has run.
-    pub(super) fn end_step(&mut self, interpreter: &mut Interpreter, with_notes: bool) {
+    /// An instruction has run; `price` is there where it could not be paid.
+    pub(super) fn end_step(&mut self, interpreter: &mut Interpreter, with_notes: bool, price: Option<Price>) {
         let Some(frame) = self.open.last_mut() else { return };
         let Some(InterpreterAction::Return(end)) = interpreter.bytecode.action().as_ref() else { return };
         frame.last.returned = end.result == InstructionResult::Return;
@@ -113,10 +116,10 @@ impl Words {
         }
         if let SuccessOrHalt::<HaltReason>::Halt(reason) = end.result.into() {
             let error = Some(halt::text(&reason, frame.last));
-            let step = self.step_count - 1;
+            let (step, price) = (self.step_count - 1, price.map(Price::as_geth));
             match self.steps.last_mut() {
-                Some(note) if note.step == step => note.error = error,
-                _ => self.steps.push(StepNote { step, refund: 0, error, undefined: None }),
+                Some(note) if note.step == step => (note.error, note.price) = (error, price),
+                _ => self.steps.push(StepNote { step, error, price, ..StepNote::default() }),
             }
         }
     }
@@ -149,15 +152,6 @@ impl Words {
                 frame.error = note.error.clone().or(frame.error.take());
                 frame.output = frame.output.take().or_else(|| note.lost_code.clone());
             }
-            let own = match frame.typ.as_str() {
-                "DELEGATECALL" | "CALLCODE" => Some(frame.from),
-                _ => frame.to,
-            };
-            for destroyed in frame.calls.iter_mut().filter(|call| call.typ == "SELFDESTRUCT") {
-                // A contract that destroys itself in its own favour is left out by the inspector.
-                destroyed.from = own.filter(|_| destroyed.from.is_zero()).unwrap_or(destroyed.from);
-                destroyed.to = destroyed.to.or(own);
-            }
             waiting.extend(frame.calls.iter_mut().rev());
         }
     }
@@ -170,6 +164,7 @@ impl Words {
         for note in self.steps.drain(..) {
             let Some(log) = trace.struct_logs.get_mut(note.step) else { continue };
             log.error = note.error;
+            log.gas_cost = note.price.unwrap_or(log.gas_cost);
             log.refund_counter = Some(note.refund).filter(|refund| *refund > 0);
             if let Some(opcode) = note.undefined {
                 log.op = format!("opcode {opcode:#x} not defined").into();

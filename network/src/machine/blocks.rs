@@ -13,8 +13,8 @@ use super::bounded::{RecentBlocks, Seen, block_bytes};
 use super::event::PeerId;
 use super::job::{Job, Rebuild, RebuildFault};
 use super::limits::{
-    IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, REBUILD_BYTES_MAX, REBUILD_BYTES_PER_PEER, REBUILDS_MAX,
-    REBUILDS_PER_PEER, RECENT_BYTES_MAX, SEEN_BLOCKS_MAX, SIDE_BYTES_MAX,
+    IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, REBUILD_BYTES_MAX, REBUILD_BYTES_PER_PEER, REBUILDS_MAX, REBUILDS_PER_PEER,
+    RECENT_BYTES_MAX, SEEN_BLOCKS_MAX, SIDE_BYTES_MAX,
 };
 use super::orphans::Orphans;
 use super::requests::Purpose;

@@ -18,7 +18,7 @@ const BAD_BLOCKS_MAX: usize = 10;
 
 pub(crate) fn header(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let id = call.required::<BlockId>()?;
-    let header = id.header(&api.view())?.ok_or_else(RpcError::header_not_found)?;
+    let header = id.known_header(&api.view())?;
     reply(&Bytes::from(alloy_rlp::encode(header.into_header())))
 }
 

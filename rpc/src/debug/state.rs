@@ -171,7 +171,7 @@ pub(crate) fn dump_block(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
 
 fn dump(api: &Api, block: BlockId, first: B256, most: usize, without: Without) -> Answer {
     let view = api.view();
-    let header = block.header(&view)?.ok_or_else(RpcError::header_not_found)?;
+    let header = block.known_header(&view)?;
     let state = block.state(&view)?;
     let deadline = api.deadline(api.limits.trace_timeout);
     let page = state.accounts_from(first, most, deadline.flag()).map_err(|error| read_error(&error))?;

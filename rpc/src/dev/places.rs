@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U64};
 use chain::{AfterRewind, ChainView, RewindTarget};
 use consensus::RecoveredTransaction;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::blocks::mine;
 use super::terms::Wishes;
@@ -103,18 +103,11 @@ pub(crate) fn set_head(api: &Arc<Api>, call: &mut Call<'_>) -> Result<(), RpcErr
     rewind(api, RewindTarget::block(number), AfterRewind::ReturnTransactions)
 }
 
-/// What `hardhat_reset` takes: nothing, or from which chain to fork.
-#[derive(Deserialize)]
-struct ResetOptions {
-    #[serde(default)]
-    forking: Value,
-}
-
 /// Goes back to the genesis block, without any change by hand, with an empty pool.
 pub(crate) fn reset(api: &Arc<Api>, call: &mut Call<'_>) -> Result<(), RpcError> {
     let forks =
         |forking: &Value| forking.as_object().is_some_and(|fields| fields.values().any(|value| !value.is_null()));
-    if call.optional::<ResetOptions>()?.is_some_and(|options| forks(&options.forking)) {
+    if call.optional::<Map<String, Value>>()?.is_some_and(|options| options.get("forking").is_some_and(forks)) {
         return Err(RpcError::invalid_argument(0, "forking another chain is not supported: import its blocks instead"));
     }
     let dev = dev(api)?;

@@ -7,6 +7,7 @@ use alloy_primitives::{B256, U64, U256};
 use alloy_rpc_types_eth::{Block, BlockTransactions};
 use chain::ChainView;
 use consensus::{Fork, Header, RecoveredBlock, SealedHeader, fees};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::{Answer, Api, reply};
@@ -34,6 +35,10 @@ pub(crate) fn by_hash(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
 pub(crate) fn header_by_number(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let tag = call.required::<BlockTag>()?;
     let view = api.view();
+    if tag == BlockTag::Pending {
+        let header = objects::header(&SealedHeader::new(next_header(api, &view)));
+        return reply(&unsealed(&header)?);
+    }
     show_header(&view, BlockId::Tag(tag).header(&view)?)
 }
 
@@ -46,7 +51,7 @@ pub(crate) fn header_by_hash(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
 pub(crate) fn transaction_count_by_number(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let tag = call.required::<BlockTag>()?;
     if tag == BlockTag::Pending {
-        return reply(&U64::from(api.pool().status().pending));
+        return reply(&U64::from(next_block(api, &api.view()).transactions.len()));
     }
     let block = api.block_at(&api.view(), tag)?;
     reply(&block.map(|found| U64::from(found.block().transactions.len())))
@@ -59,6 +64,10 @@ pub(crate) fn transaction_count_by_hash(api: &Arc<Api>, call: &mut Call<'_>) -> 
 
 pub(crate) fn receipts(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let id = call.required::<BlockId>()?;
+    if id.is_pending() {
+        // What is not executed has no receipts.
+        return reply(&Value::Null);
+    }
     let view = api.view();
     let Some(found) = find(api, &view, id)? else { return reply(&Value::Null) };
     let Some(receipts) = found.receipts(&view)? else { return reply(&Value::Null) };
@@ -150,9 +159,8 @@ pub(crate) fn next_header(api: &Api, view: &ChainView) -> Header {
     }
 }
 
-/// Shows the block that would follow the head: the pool's executable transactions on the head's state. What only a sealed block
-/// has is null, as in geth.
-fn pending(api: &Api, view: &ChainView, form: Transactions) -> Answer {
+/// Returns the block that would follow the head: the pool's executable transactions on the head's state.
+pub(crate) fn next_block(api: &Api, view: &ChainView) -> RecoveredBlock {
     let header = next_header(api, view);
     let shanghai = view.spec().fork_at(header.number, header.timestamp) >= Fork::Shanghai;
     let mut room = header.gas_limit;
@@ -164,20 +172,24 @@ fn pending(api: &Api, view: &ChainView, form: Transactions) -> Answer {
     };
     let transactions = api.pool().pending_transactions().into_iter().take_while(|tx| fits(tx)).collect();
     let withdrawals = shanghai.then(Withdrawals::default);
-    let block = RecoveredBlock {
-        header: SealedHeader::new(header),
-        transactions,
-        ommers: Vec::new(),
-        withdrawals,
-        witness: None,
-    };
+    RecoveredBlock { header: SealedHeader::new(header), transactions, ommers: Vec::new(), withdrawals, witness: None }
+}
+
+/// Shows the block that would follow the head.
+fn pending(api: &Api, view: &ChainView, form: Transactions) -> Answer {
+    let block = next_block(api, view);
     let mut object = objects::block(view, &block, Transactions::Hashes)?;
     if form == Transactions::Full {
         object.transactions = BlockTransactions::Full(block.transactions.iter().map(objects::unmined).collect());
     }
+    reply(&unsealed(&object)?)
+}
+
+/// Shows a block or a header that is not sealed: what only a sealed one has is null, as in geth.
+fn unsealed(object: &impl Serialize) -> Result<Value, RpcError> {
     let mut object = serde_json::to_value(object).map_err(|_| RpcError::internal())?;
     for field in ["hash", "nonce", "miner", "logsBloom", "totalDifficulty"] {
         object[field] = json!(null);
     }
-    reply(&object)
+    Ok(object)
 }

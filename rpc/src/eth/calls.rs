@@ -168,7 +168,7 @@ impl Question {
         let view = api.view();
         let header = match self.block.is_pending() {
             true => next_header(api, &view),
-            false => self.block.header(&view)?.ok_or_else(RpcError::header_not_found)?.into_header(),
+            false => self.block.known_header(&view)?.into_header(),
         };
         let state = self.block.state(&view)?;
         let deadline: Deadline = api.deadline(limit);

@@ -10,12 +10,12 @@ use alloy_consensus::Transaction as _;
 use alloy_primitives::{B256, U64, U128, U256};
 use alloy_rpc_types_eth::FeeHistory;
 use chain::ChainView;
-use consensus::{Fork, Header, RecoveredBlock, fees};
+use consensus::{Fork, Header, RecoveredBlock, SealedHeader, fees};
 
 use crate::api::{Answer, Api, reply};
 use crate::block_id::BlockTag;
 use crate::errors::RpcError;
-use crate::params::{Call, Quantity};
+use crate::params::{Call, Count};
 
 /// The most blocks of a fee history, as in geth.
 const HISTORY_BLOCKS_MAX: u64 = 1024;
@@ -54,7 +54,7 @@ pub(crate) fn blob_base_fee(_: &Arc<Api>, _: &mut Call<'_>) -> Answer {
 }
 
 pub(crate) fn fee_history(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
-    let (Quantity(count), newest) = (call.required()?, call.required::<BlockTag>()?);
+    let (Count(count), newest) = (call.required()?, call.required::<BlockTag>()?);
     let percentiles = call.optional::<Vec<f64>>()?.unwrap_or_default();
     check_percentiles(&percentiles)?;
     let view = api.view();
@@ -98,7 +98,9 @@ fn competing_tip(api: &Api, view: &ChainView, head: B256) -> Result<u128, RpcErr
     let (mut used, mut limit) = (0_u128, 0_u128);
     let mut blocks = Vec::new();
     let mut next = view.header_by_hash(head)?;
-    while let Some(header) = next.filter(|_| (blocks.len() as u64) < SAMPLE_BLOCKS) {
+    // Of blocks before a snapshot only the headers are here.
+    let is_sampled = |header: &SealedHeader| header.number >= view.base_number();
+    while let Some(header) = next.filter(|header| (blocks.len() as u64) < SAMPLE_BLOCKS && is_sampled(header)) {
         used += u128::from(header.gas_used);
         limit += u128::from(header.gas_limit);
         blocks.push(header.hash());
@@ -135,11 +137,11 @@ fn check_percentiles(percentiles: &[f64]) -> Result<(), RpcError> {
     }
     for (index, percentile) in percentiles.iter().enumerate() {
         if !(0.0..=100.0).contains(percentile) {
-            return Err(RpcError::server(format!("invalid reward percentile: {percentile}")));
+            return Err(RpcError::server(format!("invalid reward percentile: {percentile:.6}")));
         }
         if index > 0 && *percentile <= percentiles[index - 1] {
             let words = format!(
-                "invalid reward percentile: #{}:{} >= #{index}:{percentile}",
+                "invalid reward percentile: #{}:{:.6} >= #{index}:{percentile:.6}",
                 index - 1,
                 percentiles[index - 1]
             );
@@ -263,9 +265,9 @@ mod tests {
     fn percentiles_must_rise() {
         let words = |percentiles: &[f64]| check_percentiles(percentiles).err().map(|error| error.message.into_owned());
         assert_eq!(words(&[0.0, 50.0, 100.0]), None);
-        assert_eq!(words(&[101.0]).unwrap(), "invalid reward percentile: 101");
-        assert_eq!(words(&[-1.0]).unwrap(), "invalid reward percentile: -1");
-        assert_eq!(words(&[5.0, 4.0]).unwrap(), "invalid reward percentile: #0:5 >= #1:4");
+        assert_eq!(words(&[101.0]).unwrap(), "invalid reward percentile: 101.000000");
+        assert_eq!(words(&[-1.0]).unwrap(), "invalid reward percentile: -1.000000");
+        assert_eq!(words(&[5.0, 4.0]).unwrap(), "invalid reward percentile: #0:5.000000 >= #1:4.000000");
         assert_eq!(words(&[f64::NAN]).unwrap(), "invalid reward percentile: NaN");
         assert!(words(&vec![1.0; 101]).unwrap().contains("over the query limit 100"));
     }

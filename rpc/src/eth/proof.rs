@@ -68,7 +68,7 @@ pub(crate) fn proof(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
         return Err(RpcError::invalid_params(format!("too many slots (max {SLOTS_MAX})")));
     }
     let view = api.view();
-    let header = block.header(&view)?.ok_or_else(RpcError::header_not_found)?;
+    let header = block.known_header(&view)?;
     let state = block.state(&view)?;
     if view.amended_root(header.number, header.hash())?.is_some() {
         return Err(RpcError::server(format!(

@@ -92,7 +92,7 @@ pub(crate) fn simulate_blocks(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
     let view = api.view();
     let chain_id = view.spec().chain_id;
     let plans = payload.block_state_calls.into_iter().map(|block| block.plan(chain_id)).collect::<Result<_, _>>()?;
-    let header = base.header(&view)?.ok_or_else(RpcError::header_not_found)?;
+    let header = base.known_header(&view)?;
     let state = base.state(&view)?;
     let limit = api.limits.evm_timeout;
     let deadline = api.deadline(limit);

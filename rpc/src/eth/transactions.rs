@@ -8,7 +8,9 @@ use consensus::{RecoveredBlock, RecoveredTransaction};
 use serde_json::Value;
 
 use crate::api::{Answer, Api, reply};
+use crate::block_id::BlockTag;
 use crate::errors::RpcError;
+use crate::eth::blocks::next_block;
 use crate::objects;
 use crate::ots::transactions::find_by_sender_and_nonce;
 use crate::params::{Call, Quantity};
@@ -43,7 +45,10 @@ pub(crate) fn pooled(api: &Api, sender: Address, nonce: u64) -> Option<Recovered
 }
 
 pub(crate) fn by_block_number(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
-    let (tag, index) = (call.required()?, call.required()?);
+    let (tag, index) = (call.required::<BlockTag>()?, call.required()?);
+    if tag == BlockTag::Pending {
+        return reply(&next_at(api, index).map(|tx| objects::unmined(&tx)));
+    }
     show(api.block_at(&api.view(), tag)?.as_deref(), index)
 }
 
@@ -61,7 +66,10 @@ pub(crate) fn raw_by_hash(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
 }
 
 pub(crate) fn raw_by_block_number(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
-    let (tag, index) = (call.required()?, call.required()?);
+    let (tag, index) = (call.required::<BlockTag>()?, call.required()?);
+    if tag == BlockTag::Pending {
+        return reply(&next_at(api, index).map(|tx| encode_transaction(tx.transaction())));
+    }
     reply(&raw_at(api.block_at(&api.view(), tag)?.as_deref(), index))
 }
 
@@ -100,6 +108,12 @@ fn find_mined(api: &Api, hash: B256) -> Result<Option<(Arc<RecentBlock>, Quantit
     let Some(location) = view.transaction(hash)? else { return Ok(None) };
     let index = u64::try_from(location.index).map_err(|_| RpcError::internal())?;
     Ok(api.block(&view, location.hash)?.map(|found| (found, Quantity(index))))
+}
+
+/// Returns the transaction that would be at this place of the block that would follow the head.
+fn next_at(api: &Api, Quantity(index): Quantity) -> Option<RecoveredTransaction> {
+    let index = usize::try_from(index).ok()?;
+    next_block(api, &api.view()).transactions.into_iter().nth(index)
 }
 
 fn at(found: Option<&RecentBlock>, Quantity(index): Quantity) -> Option<(&RecoveredBlock, &RecoveredTransaction)> {

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B64, B256, U256, hex};
 use serde_json::{Value, json};
 
-use crate::node::{Node, WORK, account, transfer};
+use crate::node::{Chain, Node, WORK, account, transfer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_is_given_and_taken_under_both_names() {
@@ -123,4 +123,63 @@ async fn a_sender_can_wait_for_confirmations() {
     assert_eq!(waiting.await.unwrap().unwrap()["blockNumber"], "0x1");
     let error = waits("0x9", 1, "0x64").await.unwrap().unwrap_err();
     assert_eq!(error["code"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_began_later_says_what_it_does_not_have() {
+    let full = Node::usual().await;
+    let counts = full.deploy("5f54600101805f555f5260205fa000").await;
+    full.call("eth_sendTransaction", json!([{ "from": account(0), "to": counts }])).await;
+    let (old, _) = (full.chain.mine(), full.chain.mine());
+    let node = Node::on(Chain::begun_from(&full.chain)).await;
+    node.chain.mine();
+    let can = node.call("eth_capabilities", json!([])).await;
+    assert_eq!((&can["blocks"]["oldestBlock"], &can["head"]["number"]), (&json!("0x3"), &json!("0x4")));
+    let gone = (4444, "pruned history unavailable".to_owned());
+    for (method, params) in [
+        ("eth_getBlockByNumber", json!(["0x2", false])),
+        ("eth_getBlockByHash", json!([old, false])),
+        ("eth_getBlockReceipts", json!(["0x2"])),
+        ("eth_getBlockTransactionCountByNumber", json!(["0x2"])),
+        ("eth_getTransactionByBlockNumberAndIndex", json!(["0x2", "0x0"])),
+        ("eth_getLogs", json!([{ "fromBlock": "0x1", "address": counts }])),
+        ("eth_feeHistory", json!(["0x4", "latest", [50]])),
+        ("debug_getRawBlock", json!(["0x2"])),
+    ] {
+        assert_eq!(node.refusal(method, params.clone()).await, gone, "{method} {params}");
+    }
+    assert_eq!(node.call("eth_getHeaderByNumber", json!(["0x2"])).await["hash"], json!(old));
+    assert_eq!(node.call("eth_getBlockByNumber", json!(["0x0", false])).await["number"], "0x0");
+    assert_eq!(node.call("eth_getBlockByNumber", json!(["0x9", false])).await, Value::Null);
+    assert_eq!(node.call("eth_getLogs", json!([{ "fromBlock": "0x3" }])).await, json!([]));
+    assert!(node.call("eth_gasPrice", json!([])).await.is_string());
+    let (code, words) = node.refusal("eth_getBalance", json!([account(0), "0x2"])).await;
+    assert!(code == -32000 && words.starts_with("required historical state unavailable"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_have_the_forms_that_geth_takes() {
+    let node = Node::usual().await;
+    node.chain.mine();
+    for count in [json!(2), json!("2"), json!("0x2")] {
+        let history = node.call("eth_feeHistory", json!([count, "latest"])).await;
+        assert_eq!(history["gasUsedRatio"].as_array().map(Vec::len), Some(2), "{count}");
+    }
+    let percentiles = node.refusal("eth_feeHistory", json!(["0x1", "latest", [101]])).await;
+    assert_eq!(percentiles, (-32000, "invalid reward percentile: 101.000000".to_owned()));
+    let backwards = json!([{ "fromBlock": "0x2", "toBlock": "0x1" }]);
+    let refused = (-32602, "invalid block range params".to_owned());
+    assert_eq!(node.refusal("eth_newFilter", backwards).await, refused);
+    let unknown = B256::repeat_byte(9);
+    for (method, params) in [
+        ("eth_getBalance", json!([account(0), unknown])),
+        ("eth_getBalance", json!([account(0), { "blockHash": unknown }])),
+        ("eth_call", json!([{ "to": account(0) }, unknown])),
+        ("eth_getProof", json!([account(0), [], unknown])),
+    ] {
+        let refused = node.refusal(method, params).await;
+        assert_eq!(refused, (-32000, "header for hash not found".to_owned()), "{method}");
+    }
+    let words = "last cannot be specified without first".to_owned();
+    assert_eq!(node.refusal("admin_exportChain", json!(["/nowhere/file", null, 1])).await, (-32000, words));
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use alloy_primitives::hex;
+use alloy_primitives::{Address, hex};
 use rpc::{METHODS, Method, RpcConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -20,17 +20,19 @@ enum Answer {
     Result,
     /// This result.
     Is(bool),
+    /// The result `null`, of methods that only do something.
+    Nothing,
     /// These words, because the node of the test has nothing that the method works on.
     Words(&'static str),
 }
-use Answer::{Is, Result as Gives, Words};
+use Answer::{Is, Nothing, Result as Gives, Words};
 
 /// Increments slot 0 and emits a log without topics.
 const COUNTS: &str = "5f54600101805f555f5260205fa000";
 const ALONE: Answer = Words("the node runs alone");
 const NO_NODES: Answer = Words("Node allowlist has not been enabled");
 const NO_ACCOUNTS: Answer = Words("Account allowlist has not been enabled");
-/// Namespaces of development chains alone; what their methods answer there is shown in `dev.rs`.
+/// Namespaces of development chains alone; what their methods do there is shown in `dev.rs`.
 const DEV_NAMESPACES: [&str; 3] = ["anvil", "evm", "hardhat"];
 const NO_DEVICES: Answer = Words("no devices");
 const NO_LOG: Answer = Words("no log that could be changed");
@@ -236,6 +238,70 @@ const EXAMPLES: &[(&str, &str, Answer)] = &[
     ("device_openings", "[]", Gives),
     ("device_subscribe", r#"["devices"]"#, NO_DEVICES),
     ("device_unsubscribe", r#"["0x1"]"#, Is(false)),
+    ("evm_snapshot", "[]", Gives),
+    ("evm_revert", r#"["$snapshot"]"#, Is(true)),
+    ("evm_mine", r#"[{"blocks": 2}]"#, Gives),
+    ("evm_increaseTime", "[60]", Gives),
+    ("evm_setTime", r#"["0x7fffffff"]"#, Gives),
+    ("evm_setNextBlockTimestamp", "[2147483648]", Gives),
+    ("evm_setAutomine", "[false]", Gives),
+    ("evm_setIntervalMining", "[0]", Gives),
+    ("evm_setBlockGasLimit", r#"["0x1c9c380"]"#, Is(true)),
+    ("evm_setAccountBalance", r#"["$other", "0x5"]"#, Is(true)),
+    ("evm_setAccountNonce", r#"["$other", "0x5"]"#, Is(true)),
+    ("evm_setAccountCode", r#"["$other", "0x00"]"#, Is(true)),
+    ("evm_setAccountStorageAt", r#"["$other", "0x0", "0x1"]"#, Is(true)),
+    ("evm_addAccount", r#"["$stranger", "word"]"#, Is(true)),
+    ("evm_removeAccount", r#"["$stranger", "word"]"#, Is(true)),
+    ("hardhat_dropTransaction", r#"["$third"]"#, Is(true)),
+    ("hardhat_mine", r#"["0x2", "0xa"]"#, Is(true)),
+    ("hardhat_impersonateAccount", r#"["$stranger"]"#, Is(true)),
+    ("hardhat_stopImpersonatingAccount", r#"["$stranger"]"#, Is(true)),
+    ("hardhat_setBalance", r#"["$other", "0x5"]"#, Is(true)),
+    ("hardhat_setCode", r#"["$other", "0x00"]"#, Is(true)),
+    ("hardhat_setNonce", r#"["$other", "0x5"]"#, Is(true)),
+    ("hardhat_setStorageAt", r#"["$other", "0x0", "0x1"]"#, Is(true)),
+    ("hardhat_setCoinbase", r#"["$other"]"#, Is(true)),
+    ("hardhat_setNextBlockBaseFeePerGas", r#"["0x7"]"#, Is(true)),
+    ("hardhat_setPrevRandao", r#"["0x0101010101010101010101010101010101010101010101010101010101010101"]"#, Is(true)),
+    ("hardhat_setMinGasPrice", r#"["0x0"]"#, Is(true)),
+    ("hardhat_setLoggingEnabled", "[true]", Is(true)),
+    ("hardhat_getAutomine", "[]", Is(false)),
+    ("hardhat_metadata", "[]", Gives),
+    ("hardhat_reset", "[{}]", Is(true)),
+    ("anvil_snapshot", "[]", Gives),
+    ("anvil_revert", r#"["$snapshot"]"#, Is(true)),
+    ("anvil_dropTransaction", r#"["$third"]"#, Gives),
+    ("anvil_mine", r#"["0x2", "0xa"]"#, Nothing),
+    ("anvil_rollback", "[1]", Nothing),
+    ("anvil_reorg", r#"[{"depth": 1, "tx_block_pairs": [["$raw", 0]]}]"#, Nothing),
+    ("anvil_impersonateAccount", r#"["$stranger"]"#, Nothing),
+    ("anvil_stopImpersonatingAccount", r#"["$stranger"]"#, Nothing),
+    ("anvil_autoImpersonateAccount", "[false]", Nothing),
+    ("anvil_setBalance", r#"["$other", "0x5"]"#, Nothing),
+    ("anvil_setCode", r#"["$other", "0x00"]"#, Nothing),
+    ("anvil_setNonce", r#"["$other", "0x5"]"#, Nothing),
+    ("anvil_setStorageAt", r#"["$other", "0x0", "0x1"]"#, Is(true)),
+    ("anvil_setCoinbase", r#"["$other"]"#, Nothing),
+    ("anvil_setNextBlockBaseFeePerGas", r#"["0x7"]"#, Nothing),
+    ("anvil_setMinGasPrice", r#"["0x0"]"#, Nothing),
+    ("anvil_setLoggingEnabled", "[true]", Nothing),
+    ("anvil_setAutomine", "[false]", Nothing),
+    ("anvil_getAutomine", "[]", Is(false)),
+    ("anvil_setIntervalMining", "[0]", Nothing),
+    ("anvil_getIntervalMining", "[]", Nothing),
+    ("anvil_increaseTime", "[60]", Gives),
+    ("anvil_setTime", r#"["0x7fffffff"]"#, Gives),
+    ("anvil_setNextBlockTimestamp", "[2147483648]", Nothing),
+    ("anvil_setBlockTimestampInterval", "[5]", Nothing),
+    ("anvil_removeBlockTimestampInterval", "[]", Is(true)),
+    ("anvil_setBlockGasLimit", r#"["0x1c9c380"]"#, Is(true)),
+    ("anvil_dropAllTransactions", "[]", Nothing),
+    ("anvil_dumpState", "[]", Gives),
+    ("anvil_loadState", r#"["$dump"]"#, Is(true)),
+    ("anvil_metadata", "[]", Gives),
+    ("anvil_nodeInfo", "[]", Gives),
+    ("anvil_reset", "[]", Nothing),
 ];
 
 /// A node, one connection to its unix socket, and what the examples name.
@@ -247,14 +313,28 @@ struct World {
 }
 
 impl World {
-    async fn open(folder: &Path) -> Self {
+    /// Opens one that has the methods of this namespace.
+    async fn open(folder: &Path, namespace: &str) -> Self {
         let socket = folder.join("node.ipc");
-        let node = Node::start(RpcConfig { ipc: Some(socket.clone()), ..config() }).await;
+        let (is_dev, config) =
+            (DEV_NAMESPACES.contains(&namespace), RpcConfig { ipc: Some(socket.clone()), ..config() });
+        let node = if is_dev { Node::dev_with(config).await } else { Node::start(config).await };
         let (reader, writer) = UnixStream::connect(&socket).await.unwrap().into_split();
         let lines = BufReader::new(reader).lines();
         let mut world = Self { _node: node, lines, writer, words: BTreeMap::new() };
         world.fill(folder).await;
+        if is_dev {
+            world.fill_dev().await;
+        }
         world
+    }
+
+    /// Remembers the chain as it is in a snapshot and in a dump.
+    async fn fill_dev(&mut self) {
+        for (word, method) in [("$dump", "anvil_dumpState"), ("$snapshot", "evm_snapshot")] {
+            let value = self.result(method, json!([])).await.as_str().unwrap().to_owned();
+            self.words.insert(word, value);
+        }
     }
 
     /// Deploys a contract, calls it, and leaves three transactions in the pool.
@@ -276,6 +356,7 @@ impl World {
         self.words = BTreeMap::from([
             ("$account", from.to_string()),
             ("$other", account(1).to_string()),
+            ("$stranger", Address::repeat_byte(0xb0).to_string()),
             ("$contract", contract.to_string()),
             ("$tx", text(&tx)),
             ("$block", block.to_string()),
@@ -350,6 +431,7 @@ impl World {
         let response = self.ask(method.name, &params).await;
         match expected {
             Gives => assert!(response.get("result").is_some(), "{} {params}: {response}", method.name),
+            Nothing => assert_eq!(response.get("result"), Some(&Value::Null), "{} {params}: {response}", method.name),
             Is(result) => assert_eq!(response["result"], result, "{} {params}: {response}", method.name),
             Words(words) => {
                 let message = response["error"]["message"].as_str().unwrap_or_default();
@@ -385,14 +467,13 @@ async fn every_method_answers_good_and_bad_requests() {
         EXAMPLES.iter().map(|(name, params, answer)| (*name, (*params, *answer))).collect();
     assert_eq!(examples.len(), EXAMPLES.len(), "a method has two examples");
     let is_dev = |method: &&Method| DEV_NAMESPACES.contains(&method.namespace());
-    let missing: Vec<_> =
-        METHODS.iter().filter(|method| !is_dev(method) && !examples.contains_key(method.name)).collect();
+    let missing: Vec<_> = METHODS.iter().filter(|method| !examples.contains_key(method.name)).collect();
     assert!(missing.is_empty(), "methods without an example in this file: {missing:?}");
     let unknown: Vec<_> = examples.keys().filter(|name| METHODS.iter().all(|method| method.name != **name)).collect();
     assert!(unknown.is_empty(), "examples of methods that are not in the table: {unknown:?}");
 
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::open(folder.path()).await;
+    let mut world = World::open(folder.path(), "eth").await;
     for method in METHODS.iter().filter(is_dev) {
         let response = world.ask(method.name, &json!([])).await;
         assert_eq!(response["error"]["code"], -32601, "{} is not of this chain: {response}", method.name);
@@ -403,7 +484,7 @@ async fn every_method_answers_good_and_bad_requests() {
         let method = METHODS.iter().find(|method| method.name == *name).unwrap();
         if open.as_ref().is_none_or(|(namespace, ..)| *namespace != method.namespace()) {
             let folder = tempfile::tempdir().unwrap();
-            let world = World::open(folder.path()).await;
+            let world = World::open(folder.path(), method.namespace()).await;
             open = Some((method.namespace(), folder, world));
         }
         let (.., world) = open.as_mut().unwrap();

@@ -8,12 +8,15 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use jsonrpsee_core::client::ClientT;
+use jsonrpsee_core::params::ArrayParams;
+use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
 use rpc::{Gate, HttpConfig, JwtSecret, RpcConfig, RpcLimits, ServeError};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::node::{Node, config, exchange, http_request, result_of};
+use crate::node::{Node, account, config, exchange, http_request, result_of};
 
 /// A deadline for what must happen soon, on a machine however busy.
 const SOON: Duration = Duration::from_secs(60);
@@ -298,4 +301,34 @@ async fn geths_console_finds_all_that_it_asks_for() {
     }
     let block = local.call("eth_getBlockByNumber", json!(["0x0", false])).await.unwrap();
     assert!(block["timestamp"].is_string() && block["hash"].is_string(), "{block}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn websocket_connections_share_a_budget_and_each_has_a_little_of_its_own() {
+    let limits = RpcLimits { pending_request_bytes: 1000, pending_answer_bytes: 1000, ..RpcLimits::default() };
+    let (small, usual) = (Node::start(with_limits(limits)).await, Node::usual().await);
+    let connect = async |node: &Node| {
+        let builder = WsClientBuilder::default().max_request_size(1 << 20).max_response_size(1 << 20);
+        builder.build(format!("ws://{}", node.server.ws_addr.unwrap())).await.unwrap()
+    };
+    let hash = async |client: &WsClient, bytes: usize| {
+        client.request::<Value, _>("web3_sha3", [format!("0x{}", "00".repeat(bytes))]).await
+    };
+    // A message of 200 KB, and one that is free.
+    assert!(hash(&connect(&usual).await, 100_000).await.is_ok());
+    assert!(hash(&connect(&small).await, 100_000).await.is_err(), "there is no room for it");
+    let client = connect(&small).await;
+    for _ in 0..20 {
+        assert!(hash(&client, 30_000).await.is_ok());
+    }
+    // An answer of 1024 words, 70 KB.
+    let slots = async |client: &WsClient| {
+        let mut params = ArrayParams::new();
+        params.insert(json!({ account(0).to_string(): vec!["0x0"; 1024] })).unwrap();
+        client.request::<Value, _>("eth_getStorageValues", params).await
+    };
+    assert!(slots(&connect(&usual).await).await.is_ok());
+    let error = slots(&client).await.unwrap_err().to_string();
+    assert!(error.contains("the node is busy"), "{error}");
+    assert!(hash(&client, 100).await.is_ok());
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
 use alloy_primitives::{Address, B64, B256, Bytes, Signature, TxKind, U256, hex};
 use chain::pool::TransactionOrder;
-use chain::{BuildRequest, Ledger, LedgerConfig, LedgerHandle, PoolConfig};
+use chain::{BuildRequest, Ledger, LedgerConfig, LedgerHandle, Need, PoolConfig, SnapshotBuilder};
 use consensus::crypto::{self, SecretKey};
 use consensus::search::{SearchJob, search};
 use consensus::transaction::encode_transaction;
 use consensus::{Genesis, Transaction};
+use evm_runtime::state::StateSource;
 use rpc::{
     DevChain, DevMiner, DevPace, DevTerms, HttpConfig, MinerControl, MinerError, RpcConfig, RpcHandle, Services,
     Signer, SignerError, WalletView, Work, WsConfig, serve,
@@ -256,6 +257,38 @@ impl Chain {
         Self { ledger, clock: Arc::new(AtomicU64::new(genesis.header.timestamp + 10)) }
     }
 
+    /// Opens one that begins with the state at another's head: of the blocks before it has the headers alone.
+    pub(crate) fn begun_from(other: &Self) -> Self {
+        let (view, goes_on) = (other.ledger.view(), AtomicBool::new(false));
+        let (state, head) = (view.head_state(), view.head().number);
+        let header = |number| (view.header_by_number(number).unwrap().unwrap(), None);
+        let mut builder = SnapshotBuilder::new((1..=head).map(header).collect()).unwrap();
+        let accounts = state.accounts_from(B256::ZERO, usize::MAX, &goes_on).unwrap().entries;
+        let rows = accounts.into_iter().map(|(key, account)| (key, alloy_rlp::encode(account)));
+        builder.add_accounts((rows.collect(), true)).unwrap();
+        loop {
+            match builder.need() {
+                Need::Slots(account, first) => {
+                    let slots = state.slots_from(account, first, usize::MAX, &goes_on).unwrap().entries;
+                    let rows = slots.into_iter().map(|(key, value)| (key, value.to_be_bytes_trimmed_vec()));
+                    builder.add_slots((rows.collect(), true)).unwrap();
+                }
+                Need::Codes(hashes) => {
+                    let codes = hashes.into_iter().map(|hash| state.code_by_hash(hash).unwrap().to_vec());
+                    builder.add_codes(codes.collect()).unwrap();
+                }
+                Need::Block => builder.add_block((*view.block_by_number(head).unwrap().unwrap()).clone()).unwrap(),
+                Need::Accounts(_) => unreachable!("all of them were added"),
+                Need::Nothing => break,
+            }
+        }
+        let chain = Self::open();
+        let now = other.clock.load(Ordering::Relaxed);
+        chain.ledger.adopt(builder.finish().unwrap(), now).unwrap();
+        chain.clock.store(now, Ordering::Relaxed);
+        chain
+    }
+
     /// Mines one block of what is in the pool, for a beneficiary.
     pub(crate) fn mine_for(&self, beneficiary: Address) -> B256 {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
@@ -313,6 +346,11 @@ impl Node {
     /// Starts a node without an index, and one with it: what they answer must not differ.
     pub(crate) async fn without_and_with_index() -> [Self; 2] {
         [Self::usual().await, Self::start_on(Chain::indexed(), config(), |_, _| None).await.unwrap()]
+    }
+
+    /// Starts a node on a chain that is there.
+    pub(crate) async fn on(chain: Chain) -> Self {
+        Self::start_on(chain, config(), |_, _| None).await.unwrap()
     }
 
     /// Starts a development chain, which mines on order alone.

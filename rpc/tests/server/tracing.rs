@@ -210,3 +210,76 @@ async fn parity_calls_follow_each_other() {
     let traced = node.call("trace_rawTransaction", json!([raw, ["trace"]])).await;
     assert_eq!(traced["trace"][0]["action"]["from"], json!(account(1)));
 }
+
+/// Traces a call of 248 gas with this code, once by geth's step logger and once as Parity's machine; returns the last step of each.
+async fn last_steps(node: &Node, code: &str) -> (Value, Value) {
+    let contract = Address::repeat_byte(0xc0);
+    let call = json!({ "from": account(0), "to": contract, "value": "0x1", "gas": format!("{:#x}", 21_000 + 248) });
+    let overrides = json!({ contract.to_string(): { "code": format!("0x{}", self::code(code)) } });
+    let options = json!({ "stateOverrides": overrides });
+    let geth = node.call("debug_traceCall", json!([call, "latest", options])).await;
+    let parity = node.call("trace_call", json!([call, ["vmTrace"], "latest", overrides])).await;
+    let last = |steps: &Value| steps.as_array().unwrap().last().unwrap().clone();
+    (last(&geth["structLogs"]), last(&parity["vmTrace"]["ops"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_paid_has_its_price() {
+    let node = Node::usual().await;
+    for (code, op, geth, parity) in [
+        // 30, 6 a word, and 128 words of memory.
+        ("611000 5f 20", "KECCAK256", 30 + 6 * 128 + 3 * 128 + 128 * 128 / 512, None),
+        ("6001 610fff 52", "MSTORE", 3 + 3 * 129 + 129 * 129 / 512, None),
+        // What is touched for the first time costs more.
+        ("6077 31", "BALANCE", 2600, None),
+        ("6077 54", "SLOAD", 2100, None),
+        ("5f5f5f5f 6001 6077 5a f1", "CALL", 100 + 2500 + 9000 + 25_000, None),
+        ("5f5f5f5f 6001 30 5a f1", "CALL", 100 + 9000, None),
+        ("6077 ff", "SELFDESTRUCT", 5000, Some(5000 + 2600 + 25_000)),
+        ("6020 5f 5f f0", "CREATE", 32_000, Some(32_000 + 2 + 3)),
+    ] {
+        let (step, instruction) = last_steps(&node, code).await;
+        assert_eq!((&step["op"], &step["gasCost"], &step["error"]), (&json!(op), &json!(geth), &json!("out of gas")));
+        assert_eq!((&instruction["op"], &instruction["cost"]), (&json!(op), &json!(parity.unwrap_or(geth))));
+        assert_eq!(instruction["ex"], Value::Null, "{op}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machine_is_shown_as_openethereum_did() {
+    let node = Node::usual().await;
+    // A jump to nowhere has been made.
+    let (_, jump) = last_steps(&node, "5f 56").await;
+    assert_eq!((&jump["cost"], &jump["ex"]["used"], &jump["ex"]["push"]), (&json!(8), &json!(238), &json!([])));
+    // A call that may write a word, of which it writes nothing: the word is shown.
+    let contract = Address::repeat_byte(0xc0);
+    let code = format!("0x{}", code("60ff 5f 52 6020 5f 5f 5f 5f 6077 5a f1 00"));
+    let overrides = json!({ contract.to_string(): { "code": code } });
+    let traced = node.call("trace_call", json!([{ "to": contract }, ["vmTrace"], "latest", overrides])).await;
+    let call = traced["vmTrace"]["ops"].as_array().unwrap().iter().find(|step| step["op"] == "CALL").unwrap();
+    assert_eq!(call["ex"]["mem"], json!({ "off": 0, "data": format!("0x{:064x}", 0xff) }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destruction_in_ones_own_favour_is_told_with_its_value() {
+    let node = Node::usual().await;
+    let (contract, other) = (Address::repeat_byte(0xc0), Address::repeat_byte(0xc1));
+    let overrides = json!({
+        contract.to_string(): { "code": "0x30ff", "balance": "0x300" },
+        // The same code for another account.
+        other.to_string(): { "code": format!("0x5f5f5f5f73{contract:x}5af400"), "balance": "0x5" },
+    });
+    for (called, value) in [(contract, "0x300"), (other, "0x5")] {
+        let request = json!({ "to": called });
+        let options = json!({ "tracer": "callTracer", "stateOverrides": overrides });
+        let frames = node.call("debug_traceCall", json!([request, "latest", options])).await;
+        let frames = if called == contract { &frames["calls"] } else { &frames["calls"][0]["calls"] };
+        let destroyed = json!({
+            "type": "SELFDESTRUCT", "from": called, "to": called, "value": value, "gas": "0x0", "gasUsed": "0x0", "input": "0x",
+        });
+        assert_eq!(frames[0], destroyed);
+        let traced = node.call("trace_call", json!([request, ["trace"], "latest", overrides])).await;
+        let last = traced["trace"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["action"], json!({ "address": called, "refundAddress": called, "balance": value }));
+    }
+}

@@ -90,6 +90,14 @@ async fn a_transaction_is_seen_in_the_pool_and_then_in_its_block() {
     let pending = node.call("eth_getBlockByNumber", json!(["pending", false])).await;
     assert_eq!((&pending["number"], &pending["transactions"]), (&json!("0x1"), &json!([hash])));
     assert_eq!(pending["hash"], Value::Null);
+    let header = node.call("eth_getHeaderByNumber", json!(["pending"])).await;
+    assert_eq!((&header["number"], &header["hash"]), (&json!("0x1"), &Value::Null));
+    assert_eq!(header["parentHash"], pending["parentHash"]);
+    assert_eq!(node.call("eth_getBlockTransactionCountByNumber", json!(["pending"])).await, "0x1");
+    assert_eq!(node.call("eth_getTransactionByBlockNumberAndIndex", json!(["pending", "0x0"])).await, waiting);
+    assert_eq!(node.call("eth_getTransactionByBlockNumberAndIndex", json!(["pending", "0x1"])).await, Value::Null);
+    assert_eq!(node.call("eth_getRawTransactionByBlockNumberAndIndex", json!(["pending", "0x0"])).await, json!(raw));
+    assert_eq!(node.call("eth_getBlockReceipts", json!(["pending"])).await, Value::Null);
 
     let block = node.chain.mine();
     let mined = node.call("eth_getTransactionByHash", json!([hash])).await;

@@ -50,6 +50,20 @@ pub(super) struct ServedChain {
     head: u64,
 }
 
+impl ServedChain {
+    /// Returns what is added to the `config` of its chain file.
+    pub(super) fn own_config(&self) -> Value {
+        match self.folder {
+            // A consensus client had named the head safe. The block that hands the chain over to Drawbridge never comes.
+            "execution-apis-2026" => {
+                let pow = json!({ "fromBlock": u32::MAX, "safe_depth": 0, "finality_depth": 64 });
+                json!({ "seal": self.seal, "pow": pow })
+            }
+            _ => json!({ "seal": self.seal }),
+        }
+    }
+}
+
 const fn served(folder: &'static str, blocks: &'static str, seal: &'static str, head: u64) -> ServedChain {
     ServedChain { folder, blocks, seal, head }
 }

@@ -1,6 +1,11 @@
 //! Compares an answer with the recorded one: every expected field is there and equal, and no other but those that are listed.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+/// An object's fields.
+type Fields = Map<String, Value>;
 
 /// Whose answers they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +30,10 @@ const EXTRA_FIELDS: [&str; 7] = [
     "idx",
     "creationMethod",
 ];
+/// What Besu calls that which a reverted call returned.
+const REVERT_REASON: &str = "revertReason";
 /// Fields of Besu's traces and storage ranges that no other node has.
-const BESU_FIELDS: [&str; 2] = ["revertReason", "complete"];
+const BESU_FIELDS: [&str; 2] = [REVERT_REASON, "complete"];
 
 /// Returns where a response, or a batch of them, differs first.
 pub(super) fn answers(compared: Compared, expected: &Value, actual: &Value) -> Option<String> {
@@ -60,6 +67,7 @@ fn answer(compared: Compared, expected: &Value, actual: &Value) -> Option<String
 fn first_difference(compared: Compared, path: &str, expected: &Value, actual: &Value) -> Option<String> {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
+            let expected = &reverted(compared, expected, actual);
             let one = |(name, value): (&String, &Value)| {
                 let path = format!("{path}.{name}");
                 match actual.get(name) {
@@ -85,6 +93,23 @@ fn first_difference(compared: Compared, path: &str, expected: &Value, actual: &V
     }
 }
 
+/// Returns what is expected of a call that reverted: Besu leaves its result out of a trace, and the output out of what the transaction
+/// came to, and names what it returned; here, as in Erigon and reth, both are there and hold it.
+fn reverted<'a>(compared: Compared, expected: &'a Fields, actual: &Fields) -> Cow<'a, Fields> {
+    let is_trace = expected.contains_key("action") || expected.contains_key("vmTrace");
+    let Some(returned) = expected.get(REVERT_REASON).filter(|_| compared == Compared::Besu && is_trace) else {
+        return Cow::Borrowed(expected);
+    };
+    let mut meant = expected.clone();
+    if meant.contains_key("action") {
+        let gas_used = actual.get("result").map_or(Value::Null, |result| result["gasUsed"].clone());
+        meant.insert("result".to_owned(), json!({ "gasUsed": gas_used, "output": returned }));
+    } else {
+        meant.insert("output".to_owned(), returned.clone());
+    }
+    Cow::Owned(meant)
+}
+
 /// Tells whether Besu writes the same in its own form: a trace's return value without `0x`, and the key of a proven slot without
 /// its leading zeros.
 fn is_besu_form(compared: Compared, path: &str, expected: &Value, actual: &Value) -> bool {
@@ -98,8 +123,6 @@ fn is_besu_form(compared: Compared, path: &str, expected: &Value, actual: &Value
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -139,5 +162,26 @@ mod tests {
         let expected = json!({"result": {"key": "0x0347", "returnValue": "", "revertReason": "0x"}});
         let actual = json!({"result": {"key": "0x00347", "returnValue": "0x"}});
         assert_eq!(answers(Compared::Besu, &expected, &actual), None);
+    }
+
+    #[test]
+    fn what_a_reverted_call_returned_is_compared_where_it_stands() {
+        let besu = json!({"action": {}, "error": "Reverted", "revertReason": "0x7d"});
+        let whole = json!({"output": "0x", "revertReason": "0x7d", "trace": [besu], "vmTrace": null});
+        let trace =
+            |output: &str| json!({"action": {}, "error": "Reverted", "result": {"gasUsed": "0x1", "output": output}});
+        let answer =
+            |trace: Value, output: &str| json!({"result": {"output": output, "trace": [trace], "vmTrace": null}});
+        let expected = json!({ "result": whole });
+        let compare = |actual| answers(Compared::Besu, &expected, &actual);
+        assert_eq!(compare(answer(trace("0x7d"), "0x7d")), None);
+        assert_eq!(
+            compare(answer(trace("0x7d"), "0x")).as_deref(),
+            Some("result.output: expected \"0x7d\", got \"0x\"")
+        );
+        let output = "result.trace[0].result.output: expected \"0x7d\", got \"0x\"";
+        assert_eq!(compare(answer(trace("0x"), "0x7d")).as_deref(), Some(output));
+        let missing = json!({"action": {}, "error": "Reverted"});
+        assert!(compare(answer(missing, "0x7d")).is_some_and(|found| found.contains("result is missing")));
     }
 }

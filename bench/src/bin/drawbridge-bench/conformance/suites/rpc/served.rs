@@ -11,7 +11,7 @@ use node::keystore::{KdfStrength, Keystore};
 use node::miner::{Miner, Pace, Settings, Time};
 use node::run::{KeystoreSigner, MinerSwitch};
 use rpc::{HttpConfig, Operation, RpcConfig, RpcHandle, Services};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -35,7 +35,7 @@ impl ServedNode {
     /// The chain cannot be imported, or the system gives no port.
     pub(super) fn start(served: &ServedChain, folder: &Path, stores: &Stores) -> Result<Self, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let chain = Chain::open(folder, &json!({ "seal": served.seal }), stores)?;
+        let chain = Chain::open(folder, &served.own_config(), stores)?;
         chain.import(&folder.join(served.blocks))?;
         let ledger = chain.ledger.clone();
         let keys = tempfile::tempdir().map_err(|error| text(&error))?;
