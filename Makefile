@@ -11,6 +11,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/drawbridge/tar
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 BIN := $(TARGET)/release/drawbridge
+BENCH := $(TARGET)/release/drawbridge-bench
 CARGO_FLAGS := --release --workspace --locked
 
 # Sizes of the slow proofs: N cycles or transactions, a small number by default.
@@ -122,59 +123,59 @@ device-load-sample:
 faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
 
 crash: build-all ## kills the node in every situation of its life and checks what is left (N, SEED)
-	$(TARGET)/release/crash kill --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
+	$(BENCH) crash kill --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 power: build-all ## power losses: what was not synced is lost in part (N, SEED)
-	$(TARGET)/release/crash power --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
+	$(BENCH) crash power --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 disk-full: build-all ## fills a small file system under the node; takes root (N, SEED)
-	$(TARGET)/release/crash full --node $(BIN) --cycles $(or $(N),2) --seed $(SEED)
+	$(BENCH) crash full --node $(BIN) --cycles $(or $(N),2) --seed $(SEED)
 
 io-errors: build-all ## calls on the database's files fail (N, SEED)
-	$(TARGET)/release/crash io --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
+	$(BENCH) crash io --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 corrupt: build-all ## damages files of the database (N, SEED)
-	$(TARGET)/release/crash corrupt --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
+	$(BENCH) crash corrupt --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 differential: build-all ## the same random transactions here and in Anvil or DRAWBRIDGE_OTHER_NODE (N, SEED)
 	DRAWBRIDGE_BIN=$(BIN) scripts/differential.sh $(or $(N),200) $(SEED)
 
 conformance: build-all ## published test vectors, all of them, through the ledger's own doors (ARGS="--suite state --fork Osaka" and more)
-	$(TARGET)/release/conformance $(or $(ARGS),--document docs/conformance.md)
+	$(BENCH) conformance $(or $(ARGS),--document docs/conformance.md)
 
 conformance-sample: build-all
-	$(TARGET)/release/conformance --sample $(SAMPLE)
+	$(BENCH) conformance --sample $(SAMPLE)
 
 partitions: build-all ## five nodes in network namespaces: partitions, loss, slow links, kills (N, SEED)
-	$(TARGET)/release/partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
+	$(BENCH) partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
 
 rpc-abuse: build-all ## hostile and careless clients against JSON-RPC, and others are still served (ABUSE="--idle 1000 --calls 20" and more)
-	$(TARGET)/release/abuse --node $(BIN) --seed $(SEED) --strict $(ABUSE)
+	$(BENCH) abuse --node $(BIN) --seed $(SEED) --strict $(ABUSE)
 
 abuse-sample: build-all
-	$(TARGET)/release/abuse --node $(BIN) --seed $(SEED) --idle 500 --slow 200 --readers 20 --seconds 3 --malformed 10000 --calls 20 --blocks 20
+	$(BENCH) abuse --node $(BIN) --seed $(SEED) --idle 500 --slow 200 --readers 20 --seconds 3 --malformed 10000 --calls 20 --blocks 20
 
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
-	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --test simulation --no-capture -E 'test(nodes_agree)'
+	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --profile long --test simulation --no-capture -E 'test(nodes_agree)'
 
 hostile-peers: build-all ## a node under attack over loopback: frames, bombs, bad seals, orphans, sybils, N seconds of each (HEADERS, ORPHANS_MB, SYBILS)
-	$(TARGET)/release/hostile_peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS)
+	$(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS)
 
 fuzz: setup-all ## N mutated messages of each kind, and N arbitrary events for the machine (N, SEED)
-	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --test messages --no-capture -E 'test(fuzz::)'
-	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --test machine --no-capture -E 'test(fuzz::)'
+	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test messages --no-capture -E 'test(fuzz::)'
+	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test machine --no-capture -E 'test(fuzz::)'
 
 meeting: sync-rate propagation ## the two below
 
 sync-rate: build-all ## catching up over loopback beside the import of the same chain from a file (EMPTY, FULL, TRANSFERS, ROUNDS)
-	$(TARGET)/release/meeting --node $(BIN) sync --empty-blocks $(EMPTY) --full-blocks $(FULL) --transfers $(TRANSFERS) --rounds $(ROUNDS)
+	$(BENCH) meeting --node $(BIN) sync --empty-blocks $(EMPTY) --full-blocks $(FULL) --transfers $(TRANSFERS) --rounds $(ROUNDS)
 
 propagation: build-all ## full blocks through a line of five nodes (BLOCKS, TRANSFERS)
-	$(TARGET)/release/meeting --node $(BIN) line --blocks $(BLOCKS) --transfers $(TRANSFERS)
+	$(BENCH) meeting --node $(BIN) line --blocks $(BLOCKS) --transfers $(TRANSFERS)
 
 meeting-sample: build-all
-	$(TARGET)/release/meeting --node $(BIN) sync --empty-blocks 300 --full-blocks 10 --transfers 100
-	$(TARGET)/release/meeting --node $(BIN) line --blocks 2 --transfers 100
+	$(BENCH) meeting --node $(BIN) sync --empty-blocks 300 --full-blocks 10 --transfers 100
+	$(BENCH) meeting --node $(BIN) line --blocks 2 --transfers 100
 
 rpc-load: build-all ## reads of this node and of Anvil or DRAWBRIDGE_OTHER_NODE, over 1 and 32 connections (ARGS="--read-seconds 10")
 	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh $(ARGS)

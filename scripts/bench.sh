@@ -8,7 +8,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 release=${CARGO_TARGET_DIR:-$root/target}/release
 bin=${DRAWBRIDGE_BIN:-$release/drawbridge}
 
-for program in "$bin" "$release/measure" "$release/compare"; do
+for program in "$bin" "$release/drawbridge-bench"; do
   if [ ! -x "$program" ]; then
     echo "bench: $program is not there: run \`make build\`" >&2
     exit 2
@@ -19,6 +19,6 @@ anvil=$("$root/scripts/anvil.sh")
 
 echo "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1); $(date -u +%F)"
 echo
-"$release/measure"
-"$release/compare" --node "$bin" --anvil "$anvil" "$@"
+"$release/drawbridge-bench" measure
+"$release/drawbridge-bench" compare --node "$bin" --anvil "$anvil" "$@"
 (cd "$root" && cargo bench --workspace --locked --bench parts -- --noplot)

@@ -27,4 +27,4 @@ fi
 
 # The node takes its own settings from DRAWBRIDGE_ variables, so those of the tests stay away from it.
 exec env -u DRAWBRIDGE_BIN -u DRAWBRIDGE_OTHER_NODE -u DRAWBRIDGE_CACHE -u DRAWBRIDGE_SKIP_WITHOUT_ANVIL \
-  "$release/differential" --node "$bin" "${other[@]}" --transactions "$transactions" --seed "$seed" "$@"
+  "$release/drawbridge-bench" differential --node "$bin" "${other[@]}" --transactions "$transactions" --seed "$seed" "$@"

@@ -22,4 +22,4 @@ fi
 
 # The node takes its own settings from DRAWBRIDGE_ variables, so those of the tests stay away from it.
 exec env -u DRAWBRIDGE_BIN -u DRAWBRIDGE_OTHER_NODE -u DRAWBRIDGE_CACHE -u DRAWBRIDGE_SKIP_WITHOUT_ANVIL \
-  "$release/compare" --node "$bin" "${other[@]}" --reads "$@"
+  "$release/drawbridge-bench" compare --node "$bin" "${other[@]}" --reads "$@"

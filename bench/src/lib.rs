@@ -1,10 +1,11 @@
 //! What the measuring programs share: a small JSON-RPC client, accounts and signed transactions, node processes, and the chains
 //! and states that are measured.
 //!
-//! The programs are `load` (transactions per second of any node), `compare` (this node beside another one), `crash` (faults of
-//! every kind, and what is left after them), `partitions` (faults of a network), `meeting` (how fast blocks travel and chains are
-//! caught up with), `hostile_peers` (peers that mean harm), `abuse` (hostile clients), `conformance` (published test vectors) and
-//! `measure` (the parts by themselves).
+//! The program is `drawbridge-bench`, with a subcommand for each task: `load` (transactions per second of any node), `compare` (this
+//! node beside another one), `measure` (the parts by themselves), `crash` (faults of every kind, and what is left after them),
+//! `partitions` (faults of a network), `meeting` (how fast blocks travel and chains are caught up with), `hostile-peers` (peers that
+//! mean harm), `abuse` (hostile clients), `differential` (this node's execution beside another one's) and `conformance` (published
+//! test vectors).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -173,9 +173,28 @@ pub fn call<D: DatabaseRef>(
 where
     CallError: From<D::Error>,
 {
+    call_with_console(context, request, state_overrides, block_overrides).map(|(outcome, _)| outcome)
+}
+
+/// Runs `request` as [`call`] does, and tells also whether it came to the address of `console.log`, so that [`console_lines`] may have
+/// something to tell.
+///
+/// # Errors
+/// As [`call`].
+pub fn call_with_console<D: DatabaseRef>(
+    context: &CallContext<'_, D>,
+    request: &CallRequest,
+    state_overrides: &StateOverrides,
+    block_overrides: &BlockOverrides,
+) -> Result<(CallOutcome, bool), CallError>
+where
+    CallError: From<D::Error>,
+{
     let gas = request.gas.unwrap_or(context.gas_cap).min(context.gas_cap);
     let mut simulation = Simulation::new(context, request, state_overrides, block_overrides)?;
-    simulation.outcome(gas).map_err(|error| error.or_invalid(|words| format!("err: {words} (supplied gas {gas})")))
+    let outcome = simulation.outcome(gas);
+    let outcome = outcome.map_err(|error| error.or_invalid(|words| format!("err: {words} (supplied gas {gas})")))?;
+    Ok((outcome, simulation.came_to_console()))
 }
 
 #[cfg(test)]

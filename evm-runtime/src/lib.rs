@@ -3,6 +3,7 @@
 //! Nothing here decides which block is canonical: the ledger does, and calls [`state::apply`] and [`state::undo`].
 
 pub mod call;
+mod code_cache;
 pub mod console;
 pub mod environment;
 pub mod execute;

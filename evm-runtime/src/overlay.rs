@@ -12,6 +12,7 @@ use revm::bytecode::Bytecode;
 use revm::state::{Account, AccountInfo};
 use revm::{Database, DatabaseCommit, DatabaseRef};
 
+use crate::code_cache;
 use crate::state::{AccountChange, SlotChange, StateError, StateSource, account_info, has_storage};
 
 /// Caches and changes the state of one block over a [`StateSource`].
@@ -279,7 +280,10 @@ impl Database for BlockState<'_> {
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, StateError> {
         match self.codes.entry(code_hash) {
             Entry::Occupied(entry) => Ok(entry.get().clone()),
-            Entry::Vacant(entry) => Ok(entry.insert(Bytecode::new_raw(self.source.code_by_hash(code_hash)?)).clone()),
+            Entry::Vacant(entry) => {
+                let code = code_cache::bytecode(code_hash, || self.source.code_by_hash(code_hash))?;
+                Ok(entry.insert(code).clone())
+            }
         }
     }
 
@@ -320,7 +324,7 @@ impl DatabaseRef for BlockState<'_> {
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, StateError> {
         match self.codes.get(&code_hash) {
             Some(code) => Ok(code.clone()),
-            None => Ok(Bytecode::new_raw(self.source.code_by_hash(code_hash)?)),
+            None => code_cache::bytecode(code_hash, || self.source.code_by_hash(code_hash)),
         }
     }
 

@@ -13,6 +13,8 @@ use revm::state::AccountInfo;
 use revm::{Database, DatabaseRef};
 use storage::{Reader, Snapshot, StorageError, Table};
 
+use crate::code_cache;
+
 mod amend;
 mod apply;
 mod genesis;
@@ -219,7 +221,7 @@ impl DatabaseRef for StateView {
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, StateError> {
-        Ok(Bytecode::new_raw(self.code_by_hash(code_hash)?))
+        code_cache::bytecode(code_hash, || self.code_by_hash(code_hash))
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, StateError> {

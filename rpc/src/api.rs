@@ -10,11 +10,10 @@ use consensus::Header;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
 use crate::block_id::BlockTag;
 use crate::config::{RpcConfig, RpcLimits};
+use crate::deadline::{Deadline, Deadlines};
 use crate::dev::{Dev, NextBlock};
 use crate::errors::RpcError;
 use crate::events::Events;
@@ -56,17 +55,20 @@ pub(crate) struct Api {
     /// What the methods of development chains share; `None`: this is none.
     pub(crate) dev: Option<Dev>,
     sending: [Mutex<()>; SENDING_LOCKS],
-    runtime: Handle,
+    deadlines: Deadlines,
 }
 
 /// How many senders can be served at the same time by `eth_sendTransaction`, at most.
 const SENDING_LOCKS: usize = 16;
 
 impl Api {
-    /// Puts the parts together; `runtime` runs timers.
-    pub(crate) fn new(config: &RpcConfig, services: Services, runtime: Handle) -> Self {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn new(config: &RpcConfig, services: Services) -> std::io::Result<Self> {
         let events = Events::follow(&services.ledger);
-        Self {
+        Ok(Self {
             limits: config.limits.clone(),
             allow_unprotected_txs: config.allow_unprotected_txs,
             allow_insecure_unlock: config.allow_insecure_unlock,
@@ -80,8 +82,8 @@ impl Api {
             dev: services.dev.clone().map(Dev::new),
             events,
             services,
-            runtime,
-        }
+            deadlines: Deadlines::start()?,
+        })
     }
 
     /// Returns the chain as it is now.
@@ -131,36 +133,6 @@ impl Api {
 
     /// Starts a deadline after `limit`.
     pub(crate) fn deadline(&self, limit: Duration) -> Deadline {
-        let passed = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&passed);
-        let timer = self.runtime.spawn(async move {
-            tokio::time::sleep(limit).await;
-            flag.store(true, Ordering::Relaxed);
-        });
-        Deadline { passed, timer: timer.abort_handle() }
-    }
-}
-
-/// A flag that is set when the time is up. Dropping it stops the clock.
-pub(crate) struct Deadline {
-    passed: Arc<AtomicBool>,
-    timer: AbortHandle,
-}
-
-impl Deadline {
-    /// Returns the flag.
-    pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.passed
-    }
-
-    /// Tells whether the time is up.
-    pub(crate) fn has_passed(&self) -> bool {
-        self.passed.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Deadline {
-    fn drop(&mut self) {
-        self.timer.abort();
+        self.deadlines.after(limit)
     }
 }

@@ -10,7 +10,8 @@ use chain::{ChainView, ViewError};
 use consensus::SealedHeader;
 use serde_json::{Value, json};
 
-use crate::api::{Answer, Api, Deadline, reply};
+use crate::api::{Answer, Api, reply};
+use crate::deadline::Deadline;
 use crate::errors::RpcError;
 use crate::page::{Page, Place};
 use crate::params::{Call, LogQuery};

@@ -12,6 +12,7 @@ mod budget;
 mod config;
 mod cursor;
 mod dashboard;
+mod deadline;
 mod debug;
 mod desk;
 mod dev;

@@ -102,7 +102,7 @@ impl RpcHandle {
 /// An address or a port that cannot be had, an unknown namespace, or namespaces that strangers would reach; nothing listens then.
 pub async fn serve(config: RpcConfig, services: Services) -> Result<RpcHandle, ServeError> {
     let config = open_to_browsers_on_dev(config);
-    let api = Arc::new(Api::new(&config, services, tokio::runtime::Handle::current()));
+    let api = Arc::new(Api::new(&config, services).map_err(ServeError::Threads)?);
     dev::follow_console(&api);
     let switch = Arc::new(Switch::new(config.clone(), Arc::clone(&api)).map_err(ServeError::Threads)?);
     // Nothing else sets it.

@@ -23,6 +23,7 @@ use revm::{Context, Database, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, Jo
 use super::halt::{self, LastStep};
 use super::precompiles::CallPrecompiles;
 use super::{BlockOverrides, CallContext, CallError, CallOutcome, CallRequest, StateOverrides, overrides, refusal};
+use crate::console::CONSOLE;
 use crate::environment;
 
 /// What instructions see: a layer over the state, and the switch that ends the call.
@@ -51,6 +52,7 @@ pub(crate) struct Simulation<'a, D: DatabaseRef, I = LastStep> {
     evm: CallEvm<'a, CacheDB<&'a D>, I>,
     tx: TxEnv,
     fork: Fork,
+    came_to_console: bool,
 }
 
 /// Says why a run gave no result.
@@ -151,7 +153,7 @@ where
         let precompiles = CallPrecompiles::new(environment::spec_id(fork), state_overrides)?;
         let mut evm = host.build_mainnet_with_inspector(inspector).with_precompiles(precompiles);
         look_at_cancellation(&mut evm);
-        Ok(Self { evm, tx, fork })
+        Ok(Self { evm, tx, fork, came_to_console: false })
     }
 
     /// Returns the fork whose rules the request runs under.
@@ -203,6 +205,11 @@ where
         Ok(ResultAndState::new(self.finish(result)?, state))
     }
 
+    /// Tells whether a run came to the address of `console.log`.
+    pub(crate) fn came_to_console(&self) -> bool {
+        self.came_to_console
+    }
+
     /// Returns the inspector, the state before the request, overrides laid over it, and the block that it sees.
     pub(crate) fn parts(&mut self) -> (&mut I, &mut CacheDB<&'a D>, &BlockEnv) {
         let host = &mut self.evm.ctx;
@@ -216,7 +223,7 @@ where
 
     /// Forgets what the run changed and says why it gave no result.
     fn finish(&mut self, result: Result<ExecutionResult, EVMError<D::Error>>) -> Result<ExecutionResult, RunError> {
-        self.evm.finalize();
+        self.came_to_console |= self.evm.finalize().contains_key(&CONSOLE);
         result.map_err(|error| match error {
             EVMError::Transaction(rule) => {
                 let context = &self.evm.ctx;

@@ -1,6 +1,6 @@
 //! New blocks: compact announcements come, are checked, rebuilt from the pool, passed on and imported; our own are published.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -13,8 +13,8 @@ use super::bounded::{RecentBlocks, Seen, block_bytes};
 use super::event::PeerId;
 use super::job::{Job, Rebuild, RebuildFault};
 use super::limits::{
-    IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, REBUILDS_MAX, REBUILDS_PER_PEER, RECENT_BYTES_MAX, SEEN_BLOCKS_MAX,
-    SIDE_BYTES_MAX,
+    IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, REBUILD_BYTES_MAX, REBUILD_BYTES_PER_PEER, REBUILDS_MAX,
+    REBUILDS_PER_PEER, RECENT_BYTES_MAX, SEEN_BLOCKS_MAX, SIDE_BYTES_MAX,
 };
 use super::orphans::Orphans;
 use super::requests::Purpose;
@@ -50,6 +50,15 @@ struct Building {
     found: Vec<Option<RecoveredTransaction>>,
     /// Whether its missing transactions are asked for, or it is with a job already.
     is_fetching: bool,
+}
+
+impl Building {
+    /// Returns about how many bytes it takes as long as its transactions are fetched.
+    fn bytes(&self) -> usize {
+        /// A transaction's hash here, in the announcement that waits for its verdict and in the request, and the place for what is found.
+        const PER_TRANSACTION: usize = 3 * 32 + 8;
+        1024 + self.hashes.len() * PER_TRANSACTION
+    }
 }
 
 /// Holds the blocks that are on their way in.
@@ -105,7 +114,19 @@ impl Blocks {
 
     /// Returns how many bytes are held here.
     pub(crate) fn bytes(&self) -> usize {
-        self.orphans.bytes() + self.recent.bytes()
+        let building: usize = self.building.values().map(Building::bytes).sum();
+        self.orphans.bytes() + self.recent.bytes() + building
+    }
+
+    /// Tells whether there is room for one more block to be rebuilt whose transactions are to be fetched from `peer`.
+    fn has_room_for(&self, new: &Building) -> bool {
+        let of_peer: Vec<usize> =
+            self.building.values().filter(|known| known.peer == new.peer).map(Building::bytes).collect();
+        let (all, share) = (self.building.values().map(Building::bytes).sum::<usize>(), of_peer.iter().sum::<usize>());
+        all + new.bytes() <= REBUILD_BYTES_MAX
+            && (of_peer.is_empty() || share + new.bytes() <= REBUILD_BYTES_PER_PEER)
+            && of_peer.len() < REBUILDS_PER_PEER
+            && self.building.len() < REBUILDS_MAX
     }
 }
 
@@ -173,8 +194,9 @@ impl Machine {
         if let Err(problem) = verify::header_alone(view.spec(), entry) {
             return Ok(Fate::Refuse(problem));
         }
-        let distinct: BTreeSet<_> = hashes.iter().collect();
-        if distinct.len() != hashes.len() {
+        let mut sorted: Vec<&B256> = hashes.iter().collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             return Ok(Fate::Refuse("a transaction occurs twice".to_owned()));
         }
         if header.timestamp > (context.now_ms / 1000).saturating_add(FUTURE_BLOCK_SECONDS_MAX) {
@@ -216,20 +238,19 @@ impl Machine {
         parent_timestamp: u64,
         hashes: Vec<B256>,
     ) {
-        let of_peer = self.blocks.building.values().filter(|building| building.peer == peer).count();
-        if self.blocks.building.len() >= REBUILDS_MAX || of_peer >= REBUILDS_PER_PEER {
-            self.verdict(context, peer, gossip, Verdict::Ignore);
-            return;
-        }
         let pool = context.ledger.pool();
         let found: Vec<_> = hashes.iter().map(|hash| pool.get(*hash).map(|pooled| pooled.transaction)).collect();
         let missing: Vec<B256> =
             hashes.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(hash, _)| *hash).collect();
-        let id = self.blocks.next_building;
-        self.blocks.next_building += 1;
         let block = entry.header.hash();
         let is_fetching = !missing.is_empty();
         let building = Building { peer, gossip, entry, parent_timestamp, hashes, found, is_fetching };
+        if !self.blocks.has_room_for(&building) {
+            self.verdict(context, peer, gossip, Verdict::Ignore);
+            return;
+        }
+        let id = self.blocks.next_building;
+        self.blocks.next_building += 1;
         self.blocks.building.insert(id, building);
         if is_fetching {
             let message = Request::BlockTransactions { block, transactions: missing };

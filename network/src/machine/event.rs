@@ -56,7 +56,7 @@ pub enum Event {
     Gossip {
         /// The peer that passed it on.
         peer: PeerId,
-        /// [`GossipId::of`] the message.
+        /// [`GossipId::of`] the message, or another name where the same one was found invalid before.
         id: GossipId,
         /// Its topic.
         topic: Topic,

@@ -17,6 +17,9 @@ pub const HANDSHAKE_MS: u64 = 10_000;
 pub const STRANGER_GOSSIP_MAX: u32 = 256;
 /// How long the machine waits for a response, in milliseconds.
 pub const RESPONSE_MS: u64 = 15_000;
+/// How long it waits for headers, in milliseconds: half a megabyte at the most, and as long as one peer keeps us waiting for them no other
+/// peer is asked.
+pub const HEADERS_MS: u64 = 5_000;
 /// How many requests in a row a peer may leave unanswered before we part; nobody is to blame for a bad line.
 pub const UNANSWERED_MAX: u32 = 4;
 /// How often each peer is asked for its status anew, in milliseconds: what gossip lost comes to light.
@@ -32,8 +35,13 @@ pub const CLOCK_WARN_MS: u64 = 5_000;
 pub const REQUEST_BURST: u64 = 256;
 /// How many requests a second of one peer are answered in the long run.
 pub const REQUESTS_PER_SECOND: u64 = 64;
-/// How many requests of one peer may be refused in a second before it counts as an offence.
+/// How many requests of one peer may be refused in a row, or announcements not be read, before it counts as an offence.
 pub const REFUSALS_MAX: u64 = 64;
+/// How many announcements of transactions of one peer are read in a burst.
+pub const ANNOUNCEMENT_BURST: u64 = 256;
+/// How many of them are read in a second in the long run: a node makes ten, and one more for each thousand transactions. Each leaves its
+/// name with gossip for two minutes.
+pub const ANNOUNCEMENTS_PER_SECOND: u64 = 64;
 /// How many requests are with one peer at a time.
 pub const REQUESTS_PER_PEER_MAX: usize = 4;
 
@@ -55,6 +63,11 @@ pub const SIDE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const REBUILDS_MAX: usize = 32;
 /// How many blocks of one peer are being rebuilt at a time.
 pub const REBUILDS_PER_PEER: usize = 8;
+
+/// Room for the announcements of blocks that are being rebuilt, in bytes: three of the longest.
+pub const REBUILD_BYTES_MAX: usize = 25 * 1024 * 1024;
+/// Room for one peer's share of them, in bytes; one of any length it may have.
+pub const REBUILD_BYTES_PER_PEER: usize = 4 * 1024 * 1024;
 
 /// How many announced transactions wait to be fetched: four times what a pool holds.
 pub const WANTED_MAX: usize = 16_384;

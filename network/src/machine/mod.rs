@@ -37,7 +37,7 @@ pub use sync::Progress;
 
 use crate::message::{DecodeError, Gossip, GossipId, Request, Response, Status, Topic};
 use blocks::Blocks;
-use bounded::Seen;
+pub(crate) use bounded::Seen;
 use fork_id::Forks;
 use limits::{
     ALARMS_MAX, BAN_MS, CLOCK_WARN_MS, HANDSHAKE_MS, MISMATCH_BAN_MS, STATUS_MS, STRANGER_GOSSIP_MAX, UNANSWERED_MAX,
@@ -195,6 +195,10 @@ impl Machine {
             self.on_stranger_gossip(context, peer);
             return Ok(());
         }
+        if topic == Topic::Transactions && !self.may_announce(context, peer) {
+            context.push(verdict(Verdict::Ignore));
+            return Ok(());
+        }
         match Gossip::decode(topic, data) {
             Err(error) => {
                 context.push(verdict(Verdict::Reject));
@@ -207,6 +211,15 @@ impl Machine {
                 self.on_notices(context, peer, &announcement.notices)
             }
         }
+    }
+
+    /// Tells whether one more announcement of a peer is read; who goes on beyond its share is blamed.
+    fn may_announce(&mut self, context: &mut Context<'_>, peer: PeerId) -> bool {
+        let share = self.peers.get_mut(peer).map(|known| known.take_announcement(context.now_ms));
+        if share == Some(Share::Flooding) {
+            self.punish(context, peer, Offence::Flood, "announcements beyond its share".to_owned());
+        }
+        share == Some(Share::Granted)
     }
 
     /// Counts the gossip of a peer that has not introduced itself; nothing of it is read.

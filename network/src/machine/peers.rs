@@ -7,7 +7,8 @@ use alloy_primitives::{B256, U256};
 use super::action::Offence;
 use super::event::PeerId;
 use super::limits::{
-    REFUSALS_MAX, REQUEST_BURST, REQUESTS_PER_PEER_MAX, REQUESTS_PER_SECOND, SCORE_DECAY_MS, SCORE_MAX,
+    ANNOUNCEMENT_BURST, ANNOUNCEMENTS_PER_SECOND, REFUSALS_MAX, REQUEST_BURST, REQUESTS_PER_PEER_MAX,
+    REQUESTS_PER_SECOND, SCORE_DECAY_MS, SCORE_MAX,
 };
 use crate::message::Status;
 
@@ -34,7 +35,7 @@ impl Blame {
     }
 }
 
-/// Says whether a request of a peer is answered.
+/// Says whether a request of a peer is answered, or an announcement read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Share {
     /// It is.
@@ -43,6 +44,39 @@ pub(crate) enum Share {
     Exceeded,
     /// It has done so for long enough to be blamed.
     Flooding,
+}
+
+/// Counts what a peer may still have of something: so much at once, and so much a second in the long run.
+#[derive(Debug)]
+struct Allowance {
+    burst: u64,
+    per_second: u64,
+    /// What is left, in thousandths.
+    left: u64,
+    at_ms: u64,
+    refusals: u64,
+}
+
+impl Allowance {
+    fn new(burst: u64, per_second: u64, now_ms: u64) -> Self {
+        Self { burst, per_second, left: burst * 1000, at_ms: now_ms, refusals: 0 }
+    }
+
+    fn take(&mut self, now_ms: u64) -> Share {
+        let gained = now_ms.saturating_sub(self.at_ms).saturating_mul(self.per_second);
+        self.left = self.left.saturating_add(gained).min(self.burst * 1000);
+        self.at_ms = now_ms;
+        if let Some(left) = self.left.checked_sub(1000) {
+            (self.left, self.refusals) = (left, 0);
+            return Share::Granted;
+        }
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX {
+            return Share::Exceeded;
+        }
+        self.refusals = 0;
+        Share::Flooding
+    }
 }
 
 /// Holds what is known of a connected peer.
@@ -62,16 +96,16 @@ pub(crate) struct Peer {
     pub(crate) in_flight: usize,
     /// How many requests in a row it has not answered in time.
     pub(crate) unanswered: u32,
+    /// How many requests in a row for headers it has not answered; statuses, which it may go on to send, do not count.
+    pub(crate) headers_lost: u32,
     /// Gossip that came before it had introduced itself.
     pub(crate) gossip_unread: u32,
     /// A head of its whose branch we refuse.
     pub(crate) refused_head: Option<B256>,
     /// Until when it is not asked for sync, having failed to answer.
     pub(crate) rests_until: u64,
-    /// Tokens for requests, in thousandths.
-    tokens: u64,
-    tokens_at: u64,
-    refusals: u64,
+    requests: Allowance,
+    announcements: Allowance,
 }
 
 impl Peer {
@@ -85,30 +119,23 @@ impl Peer {
             status_asked_at: now_ms,
             in_flight: 0,
             unanswered: 0,
+            headers_lost: 0,
             gossip_unread: 0,
             refused_head: None,
             rests_until: 0,
-            tokens: REQUEST_BURST * 1000,
-            tokens_at: now_ms,
-            refusals: 0,
+            requests: Allowance::new(REQUEST_BURST, REQUESTS_PER_SECOND, now_ms),
+            announcements: Allowance::new(ANNOUNCEMENT_BURST, ANNOUNCEMENTS_PER_SECOND, now_ms),
         }
     }
 
     /// Takes the share of one request.
     pub(crate) fn take_share(&mut self, now_ms: u64) -> Share {
-        let gained = now_ms.saturating_sub(self.tokens_at).saturating_mul(REQUESTS_PER_SECOND);
-        self.tokens = self.tokens.saturating_add(gained).min(REQUEST_BURST * 1000);
-        self.tokens_at = now_ms;
-        if let Some(left) = self.tokens.checked_sub(1000) {
-            (self.tokens, self.refusals) = (left, 0);
-            return Share::Granted;
-        }
-        self.refusals += 1;
-        if self.refusals < REFUSALS_MAX {
-            return Share::Exceeded;
-        }
-        self.refusals = 0;
-        Share::Flooding
+        self.requests.take(now_ms)
+    }
+
+    /// Takes the share of one announcement of transactions.
+    pub(crate) fn take_announcement(&mut self, now_ms: u64) -> Share {
+        self.announcements.take(now_ms)
     }
 
     /// Tells whether the peer can be asked something more.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::B256;
 
 use super::event::{PeerId, RequestId};
-use super::limits::RESPONSE_MS;
+use super::limits::{HEADERS_MS, RESPONSE_MS};
 
 /// Says what a request was for, so that its answer finds its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,8 @@ impl Requests {
 
     /// Takes the requests that a peer did not answer in time.
     pub(crate) fn late(&mut self, now_ms: u64) -> Vec<Open> {
-        let is_late = |open: &Open| now_ms.saturating_sub(open.sent_at) >= RESPONSE_MS;
+        let patience = |open: &Open| if matches!(open.purpose, Purpose::Headers(_)) { HEADERS_MS } else { RESPONSE_MS };
+        let is_late = |open: &Open| now_ms.saturating_sub(open.sent_at) >= patience(open);
         let late: Vec<_> = self.open.iter().filter(|(_, open)| is_late(open)).map(|(id, _)| *id).collect();
         late.into_iter().filter_map(|id| self.open.remove(&id)).collect()
     }

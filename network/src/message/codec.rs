@@ -41,7 +41,7 @@ pub(crate) trait Wire: Sized {
 pub(crate) fn encode<T: Wire>(message: &T) -> Vec<u8> {
     let mut out = RlpStream::new();
     message.append(&mut out);
-    out.out().to_vec()
+    out.out().into()
 }
 
 /// Decodes a message of at most `max` bytes.
@@ -49,34 +49,47 @@ pub(crate) fn decode<T: Wire>(bytes: &[u8], max: usize) -> Result<T, DecodeError
     if bytes.len() > max {
         return Err(DecodeError::TooLong { max, actual: bytes.len() });
     }
+    if bytes.is_empty() {
+        // What is too long to be read, or about nothing that we listen to, comes here as nothing.
+        return Err(malformed("message", "empty, longer than any of its kind, or of another topic"));
+    }
     let whole = PayloadInfo::from(bytes).map_err(|error| malformed("message", error))?;
     if whole.header_len.checked_add(whole.value_len) != Some(bytes.len()) {
         return Err(malformed("message", "the length prefix says another length"));
     }
     let message = T::read(&Rlp::new(bytes))?;
     // The readers are lenient where RLP has two ways to write a thing; this is not.
-    if encode(&message) == bytes { Ok(message) } else { Err(DecodeError::NotCanonical) }
+    let mut again = RlpStream::new();
+    message.append(&mut again);
+    if again.as_raw() == bytes { Ok(message) } else { Err(DecodeError::NotCanonical) }
 }
 
-/// Returns the items of a list, at most `max`.
-pub(crate) fn items<'a>(list: &Rlp<'a>, what: &'static str, max: usize) -> Result<Vec<Rlp<'a>>, DecodeError> {
+/// Reads the items of a list one after the other, at most `max`: no more is held than what `read` makes of them.
+pub(crate) fn items<'a, T>(
+    list: &Rlp<'a>,
+    what: &'static str,
+    max: usize,
+    read: impl Fn(&Rlp<'a>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
     if !list.is_list() {
         return Err(malformed(what, "not a list"));
     }
-    let mut found = Vec::new();
+    // How many there are beyond the limit is not even counted.
+    let count = list.iter().take(max + 1).count();
+    if count > max {
+        return Err(DecodeError::TooMany { what, max });
+    }
+    // What is held for long takes no more than it is counted for.
+    let mut found = Vec::with_capacity(count);
     for item in list.iter() {
-        if found.len() == max {
-            // How many more there are is not even counted.
-            return Err(DecodeError::TooMany { what, max });
-        }
-        found.push(item);
+        found.push(read(&item)?);
     }
     Ok(found)
 }
 
 /// Returns the items of a list of exactly `N`.
 pub(crate) fn fields<'a, const N: usize>(list: &Rlp<'a>, what: &'static str) -> Result<[Rlp<'a>; N], DecodeError> {
-    let found = items(list, what, N)?;
+    let found = items(list, what, N, |item| Ok(item.clone()))?;
     let actual = found.len();
     found.try_into().map_err(|_| malformed(what, format!("{actual} fields, expected {N}")))
 }
@@ -129,7 +142,7 @@ pub(crate) fn append_hash(out: &mut RlpStream, hash: B256) {
 
 /// Reads a list of hashes.
 pub(crate) fn hashes(list: &Rlp<'_>, what: &'static str, max: usize) -> Result<Vec<B256>, DecodeError> {
-    items(list, what, max)?.iter().map(|item| hash(item, what)).collect()
+    items(list, what, max, |item| hash(item, what))
 }
 
 /// Appends a list of hashes.
@@ -146,7 +159,7 @@ pub(crate) fn append_all<T: Wire>(out: &mut RlpStream, values: &[T]) {
 
 /// Reads a list of values.
 pub(crate) fn read_all<T: Wire>(list: &Rlp<'_>, what: &'static str, max: usize) -> Result<Vec<T>, DecodeError> {
-    items(list, what, max)?.iter().map(T::read).collect()
+    items(list, what, max, T::read)
 }
 
 /// Appends a list of byte strings.
@@ -164,7 +177,7 @@ pub(crate) fn strings(
     max: usize,
     bytes_max: usize,
 ) -> Result<Vec<Vec<u8>>, DecodeError> {
-    items(list, what, max)?.iter().map(|item| Ok(bytes(item, what, bytes_max)?.to_vec())).collect()
+    items(list, what, max, |item| Ok(bytes(item, what, bytes_max)?.to_vec()))
 }
 
 /// Appends a header as Ethereum encodes it.

@@ -1,6 +1,6 @@
 //! What is told to everyone: new blocks, compactly, and new transactions, by name.
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{B256, Keccak256};
 use consensus::{Header, RecoveredBlock, Witness};
 use rlp::{Rlp, RlpStream};
 
@@ -41,11 +41,11 @@ impl GossipId {
             Topic::Blocks => 0,
             Topic::Transactions => 1,
         };
-        let mut input = Vec::with_capacity(message.len() + 1);
-        input.push(tag);
-        input.extend_from_slice(message);
+        let mut hasher = Keccak256::new();
+        hasher.update([tag]);
+        hasher.update(message);
         let mut id = [0; 20];
-        id.copy_from_slice(&keccak256(&input)[..20]);
+        id.copy_from_slice(&hasher.finalize()[..20]);
         Self(id)
     }
 }

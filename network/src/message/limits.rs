@@ -1,8 +1,9 @@
 //! The limits on what peers send, each with its reason. A decoder checks the length of a message and the number of its items
 //! before it allocates for them.
 
-/// The version of the wire messages; peers speak the same one or part.
-pub const PROTOCOL_VERSION: u64 = 1;
+/// The version of the wire messages; peers speak the same one or part. Since 2 gossip bears no signature of who published it: a message
+/// proves itself, or names what is fetched and then proves itself.
+pub const PROTOCOL_VERSION: u64 = 2;
 
 /// The longest gossip message, in bytes: a compact block with [`BLOCK_TRANSACTIONS_MAX`] hashes.
 pub const GOSSIP_BYTES_MAX: usize = BLOCK_TRANSACTIONS_MAX * 33 + HEADER_BYTES_MAX + 1024;
@@ -10,6 +11,8 @@ pub const GOSSIP_BYTES_MAX: usize = BLOCK_TRANSACTIONS_MAX * 33 + HEADER_BYTES_M
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest response, in bytes: a whole body (8 MiB since Osaka, EIP-7934; twice that for blocks of earlier forks).
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The longest status, in bytes: [`RULES_MAX`] rules of the greatest length come to 46 KiB.
+pub const STATUS_BYTES_MAX: usize = 64 * 1024;
 /// Where a response that may hold more ends, in bytes: two megabytes keep a slow link responsive.
 pub const RESPONSE_BYTES_SOFT: usize = 2 * 1024 * 1024;
 

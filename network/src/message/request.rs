@@ -5,7 +5,9 @@ use rlp::{Rlp, RlpStream};
 
 use super::codec::{self, DecodeError, Wire};
 use super::limits::{
-    BLOCK_TRANSACTIONS_MAX, BODIES_MAX, CODES_MAX, HEADERS_MAX, LOCATOR_MAX, REQUEST_BYTES_MAX, TRANSACTIONS_MAX,
+    BLOCK_TRANSACTIONS_MAX, BODIES_MAX, CODES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, LOCATOR_MAX, POOL_NOTICES_MAX,
+    REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, RESPONSE_BYTES_SOFT, STATE_ROW_BYTES_MAX, STATE_ROWS_MAX, STATUS_BYTES_MAX,
+    TRANSACTION_BYTES_MAX, TRANSACTIONS_MAX,
 };
 use super::status::Status;
 
@@ -66,6 +68,26 @@ impl Request {
     /// The bytes are none, or above a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes, REQUEST_BYTES_MAX)
+    }
+
+    /// Returns the longest response to a request of these bytes, in bytes, by its kind alone: who is asked for a status need not be
+    /// listened to for as long as who is asked for the body of a block.
+    pub fn response_bytes_max(request: &[u8]) -> usize {
+        /// What stands around an item, and around all of them.
+        const AROUND: usize = 16;
+        const WITNESS: usize = 65;
+        const NOTICE: usize = 64;
+        const HASH: usize = 32;
+        let kind = Rlp::new(request).at(0).ok().and_then(|kind| codec::number(&kind, "kind").ok());
+        match kind {
+            Some(0) => STATUS_BYTES_MAX,
+            Some(1) => HEADERS_MAX * (HEADER_BYTES_MAX + WITNESS + AROUND) + AROUND,
+            Some(3) => RESPONSE_BYTES_SOFT + TRANSACTION_BYTES_MAX + TRANSACTIONS_MAX * AROUND,
+            Some(5) => POOL_NOTICES_MAX * NOTICE + AROUND,
+            Some(6 | 7) => STATE_ROWS_MAX * (HASH + STATE_ROW_BYTES_MAX + AROUND) + AROUND,
+            // Bodies, the transactions of a block, and codes, of which one alone may be long.
+            _ => RESPONSE_BYTES_MAX,
+        }
     }
 
     /// Returns the request's name, for logs.

@@ -96,11 +96,10 @@ impl Wire for StateChunk {
 
     fn read(item: &Rlp<'_>) -> Result<Self, DecodeError> {
         let [rows, is_last] = codec::fields(item, "chunk")?;
-        let row = |item: &Rlp<'_>| {
+        let rows = codec::items(&rows, "rows", STATE_ROWS_MAX, |item| {
             let [key, row] = codec::fields(item, "row")?;
             Ok((codec::hash(&key, "key")?, codec::bytes(&row, "row", STATE_ROW_BYTES_MAX)?.to_vec()))
-        };
-        let rows = codec::items(&rows, "rows", STATE_ROWS_MAX)?.iter().map(row).collect::<Result<_, _>>()?;
+        })?;
         match codec::number(&is_last, "end")? {
             0 => Ok(Self { rows, is_last: false }),
             1 => Ok(Self { rows, is_last: true }),
@@ -170,8 +169,8 @@ impl Wire for Response {
             0 => Ok(Self::Status(Box::new(Status::read(&content)?))),
             1 => Ok(Self::Headers(codec::read_all(&content, "headers", HEADERS_MAX)?)),
             2 => {
-                let bodies = codec::items(&content, "bodies", BODIES_MAX)?;
-                Ok(Self::Bodies(bodies.iter().map(|body| body.as_raw().to_vec()).collect()))
+                let bodies = codec::items(&content, "bodies", BODIES_MAX, |body| Ok(body.as_raw().to_vec()))?;
+                Ok(Self::Bodies(bodies))
             }
             3 => Ok(Self::Transactions(codec::strings(
                 &content,

@@ -1,10 +1,11 @@
 //! The parts of the swarm: who may come, gossip, questions and answers, who others are, and where they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{B256, keccak256};
 use libp2p::gossipsub::{
-    self, IdentTopic, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, ValidationMode,
+    self, IdentTopic, MessageAuthenticity, PeerScoreParams, PeerScoreThresholds, ValidationMode,
+    WhitelistSubscriptionFilter,
 };
 use libp2p::identity::Keypair;
 use libp2p::kad::{self, store::MemoryStore};
@@ -16,12 +17,14 @@ use libp2p::{
 };
 
 use super::address::ip_of;
+use super::board::Board;
 use super::config::{P2pConfig, StartError};
 use super::exchange;
 use super::gate::{Gate, GateLimits};
+use super::names::{Counted, Names};
 use super::transport::transport;
+use crate::machine::limits::BAN_MS;
 use crate::message::limits::GOSSIP_BYTES_MAX;
-use crate::message::{GossipId, Topic};
 
 /// The protocol version that nodes tell each other; another one still connects, so that the handshake can say why not.
 pub(crate) const VERSION: &str = "/drawbridge/1";
@@ -32,6 +35,16 @@ const HEARTBEAT: Duration = Duration::from_millis(700);
 const VALIDATION_HEARTBEATS: usize = 30;
 /// For how long gossip remembers the names of messages: longer than one waits for its validation, and than a message travels.
 const REMEMBERED: Duration = Duration::from_secs(30);
+/// How many bytes gossip may have from a peer that are no whole frame yet: the longest message with its topic, and what was read of the
+/// next frame together with its end.
+const FRAME_BYTES_MAX: usize = GOSSIP_BYTES_MAX + 16 * 1024;
+/// How many messages may wait for a peer that does not read; what comes then is not for it.
+const UNREAD_MAX: usize = 512;
+/// How many messages one frame of gossip may hold: a node puts each into a frame of its own.
+const FRAME_MESSAGES_MAX: usize = 1;
+/// How many messages that were read from a connection may wait for the node beside the one that is next. More would be megabytes of each
+/// peer; a connection waits instead, and its peer with it.
+const EVENTS_AHEAD: usize = 0;
 /// How often the routing table is filled up.
 const BOOTSTRAP_EVERY: Duration = Duration::from_secs(60);
 /// How often a connection is tried, and when a silent one is given up: together within half a minute.
@@ -48,13 +61,16 @@ const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Connections of a boot node end when nobody has asked for so long.
 const VISIT: Duration = Duration::from_secs(60);
 
+/// Gossip that is counted, about our topics alone.
+type Gossip = gossipsub::Behaviour<Counted, WhitelistSubscriptionFilter>;
+
 /// What a node is made of.
 #[derive(NetworkBehaviour)]
 pub(crate) struct NodeBehaviour {
     pub(crate) gate: Gate,
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
-    pub(crate) gossip: gossipsub::Behaviour,
+    pub(crate) gossip: Gossip,
     pub(crate) exchange: request_response::Behaviour<exchange::Codec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -72,11 +88,15 @@ pub(crate) struct BootBehaviour {
     pub(crate) kademlia: kad::Behaviour<MemoryStore>,
 }
 
-/// Makes the swarm of a node of the chain with this genesis block.
+/// Makes the swarm of a node of the chain whose gossip has these names; what comes by gossip is counted on the board.
 ///
 /// # Errors
 /// Settings that contradict each other.
-pub(crate) fn node_swarm(config: &P2pConfig, genesis: B256) -> Result<Swarm<NodeBehaviour>, StartError> {
+pub(crate) fn node_swarm(
+    config: &P2pConfig,
+    names: &Arc<Names>,
+    board: &Arc<Board>,
+) -> Result<Swarm<NodeBehaviour>, StartError> {
     let keypair = config.key.keypair();
     let peer = keypair.public().to_peer_id();
     let setup = |problem: &dyn std::fmt::Display| StartError::Setup(problem.to_string());
@@ -89,7 +109,7 @@ pub(crate) fn node_swarm(config: &P2pConfig, genesis: B256) -> Result<Swarm<Node
             Some(bytes) => memory_connection_limits::Behaviour::with_max_bytes(bytes),
             None => memory_connection_limits::Behaviour::with_max_percentage(0.8),
         },
-        gossip: gossip(&keypair, genesis).map_err(|problem| setup(&problem))?,
+        gossip: gossip(names, board).map_err(|problem| setup(&problem))?,
         exchange: exchange::behaviour(),
         identify: identify(config, &keypair),
         ping: ping(),
@@ -97,7 +117,9 @@ pub(crate) fn node_swarm(config: &P2pConfig, genesis: B256) -> Result<Swarm<Node
         mdns: mdns.into(),
     };
     let transport = transport(config, &keypair)?;
-    let swarm_config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(KEPT);
+    let swarm_config = libp2p::swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(KEPT)
+        .with_per_connection_event_buffer_size(EVENTS_AHEAD);
     Ok(Swarm::new(transport, behaviour, peer, swarm_config))
 }
 
@@ -182,41 +204,38 @@ fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
     kademlia
 }
 
-/// Names a gossip message by its content, as the machine does, so that the same block from two nodes is one message.
-fn content_id(topics: &[(Topic, String)], message: &gossipsub::Message) -> MessageId {
-    MessageId::from(match topics.iter().find(|(_, name)| *name == message.topic.as_str()) {
-        Some((topic, _)) => GossipId::of(*topic, &message.data).0.to_vec(),
-        // Nobody here listens to other topics.
-        None => keccak256(&message.data).to_vec(),
-    })
-}
-
-fn gossip(keypair: &Keypair, genesis: B256) -> Result<gossipsub::Behaviour, String> {
-    let topics = Topic::ALL.map(|topic| (topic, topic.name(genesis)));
-    let names = topics.clone();
+/// Nobody signs gossip, and nobody's signature is looked at: who published a message says nothing about it, and who passed it on is known
+/// from the connection. To verify signatures would be most of the work that bad messages cost.
+fn gossip(names: &Arc<Names>, board: &Arc<Board>) -> Result<Gossip, String> {
+    let naming = Arc::clone(names);
     let config = gossipsub::ConfigBuilder::default()
         .protocol_id_prefix("/drawbridge/gossip")
         .heartbeat_interval(HEARTBEAT)
         .heartbeat_initial_delay(HEARTBEAT)
         .history_length(VALIDATION_HEARTBEATS)
         .duplicate_cache_time(REMEMBERED)
-        .validation_mode(ValidationMode::Strict)
+        .validation_mode(ValidationMode::None)
         .validate_messages()
-        // Signature, author and topic come on top.
-        .max_transmit_size(GOSSIP_BYTES_MAX + 1024)
-        .message_id_fn(move |message: &gossipsub::Message| content_id(&names, message))
+        .max_transmit_size(FRAME_BYTES_MAX)
+        .max_publish_messages(FRAME_MESSAGES_MAX)
+        .connection_handler_queue_len(UNREAD_MAX)
+        .message_id_fn(move |message: &gossipsub::Message| naming.name(message))
         .build()
         .map_err(|error| format!("gossip: {error}"))?;
-    let mut gossip = gossipsub::Behaviour::new(MessageAuthenticity::Signed(keypair.clone()), config)?;
+    let (wanted, counted) = (WhitelistSubscriptionFilter(names.hashes()), Counted::new(Arc::clone(board), names));
+    let anonymous = MessageAuthenticity::Anonymous;
+    let mut gossip = Gossip::new_with_subscription_filter_and_transform(anonymous, config, wanted, counted)?;
     // A small network may stand behind one address; how many may come from one is the gate's business.
     let scores = PeerScoreParams {
         ip_colocation_factor_weight: 0.0,
         // The machine's points of blame, of which a peer has less than a hundred.
         app_specific_weight: 1.0,
+        // No longer than the gate keeps a peer out: identities cost nothing, and each takes a place.
+        retain_score: Duration::from_millis(BAN_MS),
         ..PeerScoreParams::default()
     };
     gossip.with_peer_score(scores, PeerScoreThresholds::default())?;
-    for (_, name) in topics {
+    for (_, name) in names.topics() {
         gossip.subscribe(&IdentTopic::new(name)).map_err(|error| error.to_string())?;
     }
     Ok(gossip)
@@ -247,7 +266,8 @@ mod tests {
     async fn a_port_in_use_is_told() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let config = P2pConfig { listen: taken.local_addr().unwrap(), ..config() };
-        let mut swarm = node_swarm(&config, B256::ZERO).unwrap();
+        let names = Arc::new(Names::new(alloy_primitives::B256::ZERO));
+        let mut swarm = node_swarm(&config, &names, &Arc::default()).unwrap();
         assert!(matches!(listen(&mut swarm, &config), Err(StartError::PortInUse(address)) if address == config.listen));
     }
 

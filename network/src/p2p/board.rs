@@ -53,7 +53,7 @@ pub struct RefusedPeer {
 /// Counts what happened since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Gossip messages that came.
+    /// Gossip messages that came: new ones, those that were known, and those of peers that are being parted from.
     pub gossip_in: AtomicU64,
     /// Gossip messages that we published.
     pub gossip_out: AtomicU64,

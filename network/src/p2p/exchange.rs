@@ -1,5 +1,8 @@
 //! Questions and answers between two peers: bytes one way, bytes back. What they mean is the machine's business; here they
-//! have a length that is checked before anything is kept, and a time.
+//! have a length that is checked before anything is kept, and a time. An answer may be as long as its question allows.
+//!
+//! A message that is too long is not read. It comes out as no bytes at all, which are no message, so that the machine blames whoever
+//! sent it: an error of the transport would blame nobody.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
 use tokio::sync::Semaphore;
 
+use crate::message::Request;
 use crate::message::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 
 /// The protocol's name; nodes of other chains speak it too, so that the handshake can say why two nodes do not match.
@@ -19,11 +23,13 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 /// How many questions one connection may have open at a time.
 const STREAMS_MAX: usize = 32;
 /// Room for long requests that are being read, over all peers, in KiB; who comes later waits. One of the longest fits.
-const REQUESTS_KIB_MAX: u32 = 8 * 1024;
+const REQUESTS_KIB_MAX: u32 = 4 * 1024;
 /// The same for long responses.
 const RESPONSES_KIB_MAX: u32 = 16 * 1024;
 /// From how many bytes on a message takes of the room: no usual request is as long.
 const LONG_BYTES: usize = 16 * 1024;
+/// How many bytes are read at a time.
+const STEP_BYTES: usize = 64 * 1024;
 
 /// Returns the part of the swarm that asks and answers.
 pub(crate) fn behaviour() -> request_response::Behaviour<Codec> {
@@ -32,37 +38,41 @@ pub(crate) fn behaviour() -> request_response::Behaviour<Codec> {
     request_response::Behaviour::with_codec(Codec::default(), [(PROTOCOL, ProtocolSupport::Full)], config)
 }
 
-/// Reads and writes bytes up to the limits. Clones share the room for long messages.
+/// Reads and writes bytes up to the limits. Clones share the room for long messages. Each question with its answer has a clone of its
+/// own.
 #[derive(Clone, Debug)]
 pub(crate) struct Codec {
     requests: Arc<Semaphore>,
     responses: Arc<Semaphore>,
+    /// How long the answer to the question that was written may be.
+    response_max: usize,
 }
 
 impl Default for Codec {
     fn default() -> Self {
         let room = |kib: u32| Arc::new(Semaphore::new(usize::try_from(kib).unwrap_or(Semaphore::MAX_PERMITS)));
-        Self { requests: room(REQUESTS_KIB_MAX), responses: room(RESPONSES_KIB_MAX) }
+        let (requests, responses) = (room(REQUESTS_KIB_MAX), room(RESPONSES_KIB_MAX));
+        Self { requests, responses, response_max: RESPONSE_BYTES_MAX }
     }
 }
 
-/// Reads a message: its length in four bytes, and so many bytes. A stream that ends early is an error of the transport, of which the
-/// sender need not know: it is no message, and nobody is to blame.
+/// Reads a message: its length in four bytes, and so many bytes; one that is longer than `limit` is not read and comes out empty. A stream
+/// that ends early is an error of the transport, of which the sender need not know: it is no message, and nobody is to blame.
 async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize, room: &Semaphore) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     io.read_exact(&mut length).await?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{length} bytes, at most {limit}")));
+        tracing::debug!(length, limit, "a message that is too long");
+        return Ok(Vec::new());
     }
-    let kib = u32::try_from(length / 1024).unwrap_or(u32::MAX);
+    let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
     let _held = if length > LONG_BYTES { room.acquire_many(kib).await.ok() } else { None };
-    let mut bytes = Vec::new();
+    // Its place is found at once, so that it is never copied; memory is taken as bytes come, not as they are promised.
+    let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
-        // Memory is taken as bytes come, not as they are promised: twice what is here, and no more than the message.
-        let next = bytes.len().max(LONG_BYTES).min(length - bytes.len());
+        let next = STEP_BYTES.min(length - bytes.len());
         let start = bytes.len();
-        bytes.reserve_exact(next);
         bytes.resize(start + next, 0);
         io.read_exact(&mut bytes[start..]).await?;
     }
@@ -94,7 +104,7 @@ impl request_response::Codec for Codec {
         _: &StreamProtocol,
         io: &mut T,
     ) -> io::Result<Vec<u8>> {
-        read(io, RESPONSE_BYTES_MAX, &self.responses).await
+        read(io, self.response_max, &self.responses).await
     }
 
     async fn write_request<T: AsyncWrite + Unpin + Send>(
@@ -103,6 +113,7 @@ impl request_response::Codec for Codec {
         io: &mut T,
         request: Vec<u8>,
     ) -> io::Result<()> {
+        self.response_max = Request::response_bytes_max(&request);
         write(io, &request).await
     }
 
@@ -128,13 +139,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn messages_come_back_and_those_beyond_the_limit_are_refused() {
+    async fn messages_come_back_and_those_beyond_the_limit_come_as_none() {
         for size in [0, 1, 4] {
             let message = vec![7; size];
             assert_eq!(read(&mut &written(&message).await[..], 4, &Semaphore::new(0)).await.unwrap(), message);
         }
-        let refused = read(&mut &written(&[7; 5]).await[..], 4, &Semaphore::new(0)).await.unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        // Nothing but the length is read.
+        let long = written(&[7; 5]).await;
+        let mut rest = &long[..];
+        assert_eq!((read(&mut rest, 4, &Semaphore::new(0)).await.unwrap().len(), rest.len()), (0, 5));
+        assert!(Request::decode(&[]).is_err() && crate::message::Response::decode(&[]).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_as_long_as_its_question_allows() {
+        use crate::message::limits::STATUS_BYTES_MAX;
+        use request_response::Codec as _;
+        let shared = Codec::default();
+        let body = Request::Bodies(vec![alloy_primitives::B256::ZERO]).encode();
+        for (request, max) in [(vec![0xc2, 0x80, 0xc0], STATUS_BYTES_MAX), (body, RESPONSE_BYTES_MAX)] {
+            let mut codec = shared.clone();
+            codec.write_request(&PROTOCOL, &mut futures::io::sink(), request).await.unwrap();
+            for (length, expected) in [(max, max), (max + 1, 0)] {
+                let answer = written(&vec![7; length]).await;
+                let read = codec.read_response(&PROTOCOL, &mut &answer[..]).await.unwrap();
+                assert_eq!(read.len(), expected, "{length} bytes, at most {max}");
+            }
+        }
     }
 
     #[tokio::test]

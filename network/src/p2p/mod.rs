@@ -10,6 +10,7 @@ mod exchange;
 mod gate;
 mod handle;
 mod identity;
+mod names;
 mod raw;
 mod shell;
 mod transport;

@@ -2,15 +2,16 @@
 //! hostile peers are made of it; no node uses it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::B256;
 use futures::StreamExt;
-use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, PublishError, ValidationMode};
+use libp2p::PeerId;
+use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, PublishError, ValidationMode};
 use libp2p::request_response::{self, Message};
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{PeerId, identity};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::address::PeerAddress;
@@ -78,10 +79,8 @@ impl RawPeer {
         let keypair = key.keypair();
         let id = key.peer_id();
         let refused = |problem: &dyn fmt::Display| RawError::Refused(problem.to_string());
-        let behaviour = RawBehaviour {
-            gossip: gossip(&keypair).map_err(|problem| refused(&problem))?,
-            exchange: exchange::behaviour(),
-        };
+        let behaviour =
+            RawBehaviour { gossip: gossip().map_err(|problem| refused(&problem))?, exchange: exchange::behaviour() };
         let transport = transport(&P2pConfig::new(key), &keypair).map_err(|problem| refused(&problem))?;
         let config =
             libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(3600));
@@ -141,15 +140,18 @@ impl RawPeer {
     }
 }
 
-fn gossip(keypair: &identity::Keypair) -> Result<gossipsub::Behaviour, String> {
+/// Gossip that lets the same message be published again and again: each has a number for a name.
+fn gossip() -> Result<gossipsub::Behaviour, String> {
+    let count = AtomicU64::new(0);
     let config = gossipsub::ConfigBuilder::default()
         .protocol_id_prefix("/drawbridge/gossip")
-        .validation_mode(ValidationMode::Permissive)
+        .validation_mode(ValidationMode::None)
         // Longer than a node takes, so that it is the node that refuses.
         .max_transmit_size(4 * GOSSIP_BYTES_MAX)
+        .message_id_fn(move |_| MessageId::from(count.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec()))
         .build()
         .map_err(|error| error.to_string())?;
-    gossipsub::Behaviour::new(MessageAuthenticity::Signed(keypair.clone()), config).map_err(str::to_owned)
+    gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config).map_err(str::to_owned)
 }
 
 /// Waits until the node listens to all topics.

@@ -15,6 +15,9 @@ use super::identity::SwarmKey;
 /// How long two nodes may take until they know each other.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How many streams a connection may have: a node needs some twenty. Each may hold a quarter of a megabyte that nobody has read yet.
+const STREAMS_MAX: usize = 64;
+
 type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// Returns the transport that the configuration asks for.
@@ -39,11 +42,17 @@ fn noise_of(keypair: &Keypair) -> Result<noise::Config, StartError> {
     noise::Config::new(keypair).map_err(|error| StartError::Setup(format!("noise: {error}")))
 }
 
+fn streams() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(STREAMS_MAX);
+    config
+}
+
 fn open_tcp(keypair: &Keypair) -> Result<Connections, StartError> {
     Ok(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise_of(keypair)?)
-        .multiplex(yamux::Config::default())
+        .multiplex(streams())
         .timeout(HANDSHAKE_TIMEOUT)
         .boxed())
 }
@@ -54,7 +63,7 @@ fn private_tcp(keypair: &Keypair, key: SwarmKey) -> Result<Connections, StartErr
         .and_then(move |socket, _| PnetConfig::new(pre_shared).handshake(socket))
         .upgrade(Version::V1Lazy)
         .authenticate(noise_of(keypair)?)
-        .multiplex(yamux::Config::default())
+        .multiplex(streams())
         .timeout(HANDSHAKE_TIMEOUT)
         .boxed())
 }

@@ -120,6 +120,32 @@ fn who_asks_without_end_is_cut_off() {
 }
 
 #[test]
+fn who_announces_without_end_is_cut_off() {
+    let mut bench = Bench::new(MachineConfig::default());
+    bench.welcome_equal(1);
+    let mut told = 0u64;
+    let reason = loop {
+        let data = Gossip::Transactions(Announcement { salt: told, notices: Vec::new() }).encode();
+        let actions = bench.gossip(1, Topic::Transactions, data);
+        assert_eq!(verdicts(&actions), [Verdict::Ignore]);
+        told += 1;
+        if let Some(reason) = parted(&actions, 1) {
+            break reason;
+        }
+        assert!(told < 10_000);
+    };
+    assert_eq!(reason, "announcements beyond its share");
+    assert!(told >= ANNOUNCEMENT_BURST + REFUSALS_MAX);
+    // As many as a node makes are always read.
+    bench.welcome_equal(2);
+    for tenth in 0..10_000 {
+        let data = Gossip::Transactions(Announcement { salt: tenth, notices: Vec::new() }).encode();
+        bench.now_ms += 100;
+        assert_eq!(parted(&bench.gossip(2, Topic::Transactions, data), 2), None);
+    }
+}
+
+#[test]
 fn announcements_of_what_nobody_has_are_bounded_and_blame_nobody() {
     let mut bench = Bench::new(MachineConfig::default());
     let count = u64::try_from(WANTED_PER_PEER).unwrap();
@@ -217,4 +243,53 @@ fn blocks_that_wait_for_their_transactions_are_bounded() {
     let actions = bench.pass(RESPONSE_MS + TICK_MS);
     assert_eq!(verdicts(&actions).len(), REBUILDS_MAX);
     assert!(actions.iter().all(|action| !matches!(action, Action::Punish { .. })));
+}
+
+#[test]
+fn long_announcements_that_wait_for_their_transactions_take_a_share_of_the_room() {
+    let mut bench = Bench::new(MachineConfig::default());
+    let head = mine(&bench.ledger, 1, "a")[0].header.clone();
+    let announced = |salt: u64| {
+        let header = sealed(head.clone().into_header(), |header| {
+            header.parent_hash = head.hash();
+            header.mix_hash = consensus::seal::next_mix_hash(&head);
+            header.base_fee_per_gas =
+                Some(consensus::fees::next_base_fee(&genesis().spec, &head, head.timestamp).unwrap());
+            (header.number, header.gas_used) = (2, 21_000 + salt);
+        });
+        let transactions = (0..60_000).map(|index| B256::from(U256::from(index))).collect();
+        Gossip::Block(Box::new(CompactBlock { header: header.into_header(), witness: None, transactions })).encode()
+    };
+    let mut asked = 0;
+    for peer in 0..8u64 {
+        bench.welcome_equal(peer);
+        for index in 0..3 {
+            let actions = bench.gossip(peer, Topic::Blocks, announced(peer * 10 + index));
+            assert!(actions.iter().all(|action| !matches!(action, Action::Punish { .. })));
+            asked += sent(&actions, peer).len();
+            assert!(bench.machine.held_bytes() <= REBUILD_BYTES_MAX + RECENT_BYTES_MAX, "{peer} {index}");
+        }
+    }
+    // One of each peer, as long as there is room.
+    assert_eq!(asked, 4);
+}
+
+#[test]
+fn who_claims_most_and_keeps_silent_holds_up_a_sync_once() {
+    let mut bench = Bench::new(MachineConfig::default());
+    mine(&bench.ledger, 3, "a");
+    let is_headers = |sent: &(RequestId, Request)| matches!(sent.1, Request::Headers { .. });
+    let claim = |bench: &Bench, work: u64| bench.status(B256::with_last_byte(9), 1000, work);
+    let status = claim(&bench, 2_000_000);
+    assert!(sent(&bench.welcome(1, status), 1).iter().any(is_headers));
+    let status = claim(&bench, 1_000_000);
+    assert!(!sent(&bench.welcome(2, status), 2).iter().any(is_headers), "one at a time");
+    // The other one is next, and stays so, although less is claimed by it, and although the silent one goes on telling its status.
+    let actions = bench.pass(HEADERS_MS + TICK_MS);
+    assert!(sent(&actions, 2).iter().any(is_headers) && parted(&actions, 1).is_none());
+    let (request, _) = sent(&actions, 2).into_iter().find(is_headers).unwrap();
+    let status = claim(&bench, 3_000_000);
+    bench.ask(1, &Request::Status(Box::new(status)));
+    let actions = bench.answer(2, request, &Response::Refused("busy".to_owned()));
+    assert!(sent(&actions, 1).iter().any(is_headers), "nobody else is there until it has rested");
 }

@@ -7,7 +7,7 @@ mod arbitrary;
 mod fuzz;
 mod mutate;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use arbitrary::{gossip, request, response};
 use consensus::{Header, Witness, crypto};
 use network::message::limits::*;
@@ -152,6 +152,61 @@ fn every_message_has_its_length() {
     let block = CompactBlock { header, witness: None, transactions: Vec::new() };
     let refused = Gossip::decode(Topic::Blocks, &Gossip::Block(Box::new(block)).encode());
     assert!(matches!(refused, Err(DecodeError::TooLarge { what: "header", .. })), "{refused:?}");
+}
+
+#[test]
+fn the_longest_answer_of_each_kind_may_come() {
+    let max = |request: Request| Request::response_bytes_max(&request.encode());
+    let header = Header {
+        difficulty: U256::MAX,
+        gas_limit: u64::MAX,
+        timestamp: u64::MAX,
+        extra_data: vec![1; 450].into(),
+        ..Header::default()
+    };
+    let witness = Some(Witness::sign(&crypto::secret_key([1; 32]).unwrap(), B256::ZERO));
+    let rule = Rule { name: "n".repeat(RULE_NAME_BYTES_MAX), value: "v".repeat(RULE_VALUE_BYTES_MAX) };
+    let status = Status {
+        protocol: u64::MAX,
+        chain_id: u64::MAX,
+        genesis: B256::ZERO,
+        rules_digest: B256::ZERO,
+        rules: vec![rule; RULES_MAX],
+        fork_id: ForkId { hash: u32::MAX, next: u64::MAX },
+        head: B256::ZERO,
+        head_number: u64::MAX,
+        total_difficulty: U256::MAX,
+        finalized: u64::MAX,
+        finalized_hash: B256::ZERO,
+        clock_ms: u64::MAX,
+        history_from: u64::MAX,
+        agent: "a".repeat(AGENT_BYTES_MAX),
+        roles: Roles(u64::MAX),
+    };
+    let notice = Notice { hash: B256::ZERO, kind: 255, size_bytes: u64::MAX };
+    let rows = vec![(B256::ZERO, vec![1; STATE_ROW_BYTES_MAX]); STATE_ROWS_MAX];
+    let chunk = StateChunk { rows, is_last: true };
+    let from = B256::ZERO;
+    let transactions =
+        vec![vec![1; 8_193]; RESPONSE_BYTES_SOFT / 8_193].into_iter().chain([vec![1; TRANSACTION_BYTES_MAX]]).collect();
+    let headers = vec![WitnessedHeader { header, witness }; HEADERS_MAX];
+    for (request, response) in [
+        (Request::Status(Box::new(status.clone())), Response::Status(Box::new(status))),
+        (Request::Headers { locator: vec![from], count: 1 }, Response::Headers(headers)),
+        (Request::Transactions(vec![from]), Response::Transactions(transactions)),
+        (Request::Pool, Response::Pool(vec![notice; POOL_NOTICES_MAX])),
+        (Request::Accounts { block: from, from }, Response::Accounts(chunk.clone())),
+        (Request::Slots { block: from, account: from, from }, Response::Slots(chunk)),
+    ] {
+        let (name, length, max) = (request.name(), response.encode().len(), max(request));
+        assert!(length <= max && max < RESPONSE_BYTES_MAX && max < 2 * length, "{name}: {length} of {max}");
+        assert_eq!(Response::decode(&response.encode()), Ok(response), "{name}");
+    }
+    // One body, and one code, may be as long as any message; of what is no request nothing is known.
+    let long = [Request::Bodies(vec![from]), Request::Codes(vec![from])].map(|request| request.encode());
+    for request in long.into_iter().chain([Vec::new(), vec![0xc0], vec![0xff; 9]]) {
+        assert_eq!(Request::response_bytes_max(&request), RESPONSE_BYTES_MAX);
+    }
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub struct NewArgs {
     /// Time between blocks, in milliseconds
     #[arg(long = "block-ms", value_name = "MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     pub block_ms: u64,
+    /// Difficulty at the start, at least 131072 [default: for miners with the hash rate of this machine]
+    #[arg(long, value_name = "HASHES", value_parser = clap::value_parser!(u64).range(131_072..))]
+    pub difficulty: Option<u64>,
     /// Seconds between empty blocks; 0 mines them as any other
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub heartbeat: u64,

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::B64;
+use alloy_primitives::{B64, U256};
+use consensus::Header;
 use consensus::search::{HASHES_PER_CHECK, SearchJob, search as search_whole, search_batch};
 use parking_lot::{Condvar, Mutex};
 
@@ -43,6 +44,20 @@ pub(crate) fn search(job: &SearchJob, threads: usize, cpu_percent: u8, limit: Du
         // A worker that panicked has been told by the panic hook; it has found nothing.
         workers.into_iter().filter_map(|worker| worker.join().ok().flatten()).next()
     })
+}
+
+/// Returns how many hashes one thread tries in a second, measured for about `time`.
+pub(crate) fn measure_hash_rate(time: Duration) -> u64 {
+    // No digest meets the target 0.
+    let job = SearchJob { target: U256::ZERO, ..SearchJob::new(&Header::default()) };
+    let begun = Instant::now();
+    let mut tried = 0u64;
+    while begun.elapsed() < time {
+        search_batch(&job, tried, 1);
+        tried += HASHES_PER_CHECK;
+    }
+    let nanos = begun.elapsed().as_nanos().max(1);
+    u64::try_from(u128::from(tried) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
 
 /// Returns how many hashes the job has tried.

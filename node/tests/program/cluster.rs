@@ -50,6 +50,17 @@ fn one_command_makes_a_network_and_one_runs_it() {
         assert!(!home.read(&format!("net/{text}")).is_empty(), "{text}");
     }
     home.run("network new --out net").failed(2, &["not empty"]);
+    // A block takes as long as it should from the first one on, wherever that is measured or said.
+    let difficulty = |folder: &str| {
+        let file: Value = serde_json::from_slice(&home.read(&format!("{folder}/genesis.json"))).unwrap();
+        file["difficulty"].as_u64().unwrap()
+    };
+    home.run("network new --out slow --nodes 2 --lightkdf --block-ms 60000").succeeded();
+    assert!(difficulty("slow") > 20 * difficulty("net"), "{} and {}", difficulty("slow"), difficulty("net"));
+    home.run("network new --out said --nodes 1 --lightkdf --difficulty 5000000").succeeded();
+    assert_eq!(difficulty("said"), 5_000_000);
+    let low = home.run("network new --out low --difficulty 5");
+    assert!(low.code == 2 && low.err.contains("5 is not in 131072.."), "{} {}", low.code, low.err);
 
     let ran = home.run("network run net --seconds 20");
     let out = ran.succeeded();

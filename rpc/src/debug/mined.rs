@@ -10,8 +10,9 @@ use evm_runtime::{StateView, TraceContext, TraceError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::api::{Answer, Api, Deadline};
+use crate::api::{Answer, Api};
 use crate::block_id::{BlockId, BlockTag};
+use crate::deadline::Deadline;
 use crate::errors::RpcError;
 use crate::recent::RecentBlock;
 

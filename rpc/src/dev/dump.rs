@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::dev;
 use super::state::amend;
-use crate::api::{Api, Deadline};
+use crate::api::Api;
+use crate::deadline::Deadline;
 use crate::debug::state::read_error;
 use crate::errors::RpcError;
 use crate::params::{Call, Data, Quantity, parse_slot};

@@ -13,8 +13,9 @@ use evm_runtime::{
 };
 use serde::Serialize;
 
-use crate::api::{Answer, Api, Deadline, reply};
+use crate::api::{Answer, Api, reply};
 use crate::block_id::{BlockId, BlockTag};
+use crate::deadline::Deadline;
 use crate::debug::mined::trace_error;
 use crate::dev;
 use crate::errors::RpcError;
@@ -31,10 +32,12 @@ pub(crate) struct Question {
 
 pub(crate) fn call(api: &Arc<Api>, arguments: &mut Call<'_>) -> Answer {
     let question = Question::read(arguments)?;
-    let outcome = question.run(api, |context, question| {
-        call::call(context, &question.request, &question.state_overrides, &question.block_overrides)
+    let (outcome, came_to_console) = question.run(api, |context, question| {
+        call::call_with_console(context, &question.request, &question.state_overrides, &question.block_overrides)
     })?;
-    dev::tell_call(api, &question);
+    if came_to_console {
+        dev::tell_call(api, &question);
+    }
     match &outcome {
         CallOutcome::Success { output, .. } => reply(output),
         CallOutcome::Revert { .. } | CallOutcome::Halt { .. } => Err(failure(&outcome)),

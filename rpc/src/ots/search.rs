@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::blocks;
-use crate::api::{Answer, Api, Deadline, reply};
+use crate::api::{Answer, Api, reply};
+use crate::deadline::Deadline;
 use crate::debug::mined::Mined;
 use crate::errors::RpcError;
 use crate::params::{Call, Quantity};

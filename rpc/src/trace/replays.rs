@@ -12,8 +12,9 @@ use consensus::{ChainSpec, Era, RecoveredBlock};
 use evm_runtime::trace;
 use serde_json::Value;
 
-use crate::api::{Answer, Api, Deadline, reply};
+use crate::api::{Answer, Api, reply};
 use crate::block_id::BlockId;
+use crate::deadline::Deadline;
 use crate::debug::mined::{Mined, reply_bounded};
 use crate::errors::RpcError;
 use crate::params::{Call, Quantity};

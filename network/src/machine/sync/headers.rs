@@ -62,6 +62,9 @@ impl Machine {
         let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) else { return Ok(()) };
         session.moved_at = context.now_ms;
         session.headers_end = headers.len() < HEADERS_MAX;
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.headers_lost = 0;
+        }
         let Some(first) = headers.first().map(|first| first.header.parent_hash) else {
             session.headers_busy = false;
             return self.on_headers_end(context);
@@ -196,6 +199,9 @@ impl Machine {
         peer: PeerId,
     ) -> Result<(), ViewError> {
         self.rest(context, peer);
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.headers_lost = known.headers_lost.saturating_add(1);
+        }
         if let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) {
             session.headers_busy = false;
             session.stalls += 1;

@@ -8,6 +8,8 @@ mod progress;
 mod queue;
 mod sizes;
 
+use std::cmp::Reverse;
+
 use alloy_primitives::{B256, U256};
 use chain::{ImportError, ImportOutcome, ViewError};
 use consensus::{RecoveredBlock, fork_choice};
@@ -95,7 +97,8 @@ impl Machine {
         Some(meter.progress(ledger.view().head().number, session.target_number, now_ms))
     }
 
-    /// Begins a sync with the peer that claims most work, where that is more than ours and none is under way.
+    /// Begins a sync with the peer that claims most work, where that is more than ours and none is under way. Who has claimed much and
+    /// then kept silent is asked after all others.
     pub(crate) fn consider_sync(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
         if self.sync.session.is_some() || self.snapshot.is_active() {
             return Ok(());
@@ -109,7 +112,7 @@ impl Machine {
                 && peer.rests_until <= now_ms
                 && peer.has_room()
         });
-        let best = candidates.max_by_key(|(id, peer)| (peer.claimed_work(), std::cmp::Reverse(*id)));
+        let best = candidates.max_by_key(|(id, peer)| (Reverse(peer.headers_lost), peer.claimed_work(), Reverse(*id)));
         let Some((peer, status)) = best.and_then(|(id, peer)| Some((id, peer.status.clone()?))) else { return Ok(()) };
         // The head that is being imported may be the one that the peer claims.
         if self.blocks.is_importing(status.head) {

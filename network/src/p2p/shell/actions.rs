@@ -97,7 +97,7 @@ impl Shell {
     }
 
     fn publish(&mut self, topic: Topic, data: Vec<u8>) {
-        let Some((_, name)) = self.topics.iter().find(|(known, _)| *known == topic) else { return };
+        let Some((_, name)) = self.names.topics().iter().find(|(known, _)| *known == topic) else { return };
         let (topic, bytes) = (IdentTopic::new(name), data.len());
         match self.swarm.behaviour_mut().gossip.publish(topic, data) {
             Ok(_) => {
@@ -118,6 +118,7 @@ impl Shell {
         };
         if verdict == Verdict::Reject {
             Counters::add(&self.board.counters.gossip_rejected, 1);
+            self.names.reject(id);
         }
         let id = MessageId::from(id.0.to_vec());
         self.swarm.behaviour_mut().gossip.report_message_validation_result(&id, &peer, acceptance);

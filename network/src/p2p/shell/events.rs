@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::TransportError;
+use libp2p::gossipsub::{MessageAcceptance, MessageId};
 use libp2p::request_response::{self, Message, OutboundFailure};
 use libp2p::swarm::{ConnectionDenied, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
@@ -14,7 +15,6 @@ use tracing::{debug, info, warn};
 
 use super::{Shell, ShellError};
 use crate::machine::{Event, InboundId, RequestFailure};
-use crate::message::GossipId;
 use crate::p2p::address::ip_of;
 use crate::p2p::behaviour::{NodeBehaviourEvent, usable};
 use crate::p2p::board::{Counters, Peer, RefusedPeer};
@@ -22,6 +22,7 @@ use crate::p2p::dialer::Reason;
 use crate::p2p::exchange::PROTOCOL;
 use crate::p2p::gate::Refused;
 use crate::p2p::handle::PeerChange;
+use crate::p2p::names::gossip_id;
 
 impl Shell {
     /// Takes what happened in the swarm.
@@ -54,8 +55,8 @@ impl Shell {
 
     fn on_behaviour_event(&mut self, event: NodeBehaviourEvent) -> Result<(), ShellError> {
         match event {
-            NodeBehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message, .. }) => {
-                self.on_gossip(propagation_source, message)
+            NodeBehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
+                self.on_gossip(propagation_source, &message_id, message)
             }
             NodeBehaviourEvent::Exchange(event) => self.on_exchange(event),
             NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
@@ -165,14 +166,16 @@ impl Shell {
         if info.protocols.contains(&PROTOCOL) { self.announce(peer) } else { Ok(()) }
     }
 
-    fn on_gossip(&mut self, source: PeerId, message: gossipsub::Message) -> Result<(), ShellError> {
-        Counters::add(&self.board.counters.gossip_in, 1);
-        Counters::add(&self.board.counters.bytes_in, message.data.len());
-        let topic = self.topics.iter().find(|(_, name)| *name == message.topic.as_str()).map(|(topic, _)| *topic);
-        let Some(topic) = topic.filter(|_| !self.parting.contains_key(&source)) else { return Ok(()) };
+    fn on_gossip(&mut self, source: PeerId, name: &MessageId, message: gossipsub::Message) -> Result<(), ShellError> {
+        let wanted = (self.names.topic(message.topic.as_str()), gossip_id(name), self.parting.contains_key(&source));
+        let (Some(topic), Some(id), false) = wanted else {
+            // What has no verdict would be kept until it is too old.
+            let gossip = &mut self.swarm.behaviour_mut().gossip;
+            gossip.report_message_validation_result(name, &source, MessageAcceptance::Ignore);
+            return Ok(());
+        };
         self.announce(source)?;
         let peer = self.numbers.of(source, &self.announced);
-        let id = GossipId::of(topic, &message.data);
         self.handle(Event::Gossip { peer, id, topic, data: message.data })
     }
 

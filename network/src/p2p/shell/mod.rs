@@ -31,8 +31,8 @@ use super::board::{Behind, Board, Counters, Peer};
 use super::config::{P2pConfig, StartError};
 use super::dialer::{Dialer, Reason, Room};
 use super::handle::{CHANGES_CAPACITY, COMMANDS_MAX, Command, NetworkHandle, PeerChange};
+use super::names::Names;
 use crate::machine::{self, Event, InboundId, Machine, MachineConfig, RequestId, TICK_MS};
-use crate::message::Topic;
 
 /// How many heads may wait for the task; what is lost by more the machine learns from the ledger's view.
 const HEADS_MAX: usize = 1024;
@@ -87,16 +87,14 @@ pub fn start(
     ledger: LedgerHandle,
     clock_ms: ClockMs,
 ) -> Result<Network, StartError> {
-    let mut swarm = node_swarm(&config, ledger.view().genesis_hash())?;
+    let names = Arc::new(Names::new(ledger.view().genesis_hash()));
+    let board: Arc<Board> = Arc::default();
+    let mut swarm = node_swarm(&config, &names, &board)?;
     listen(&mut swarm, &config)?;
     let machine = Machine::new(machine, &ledger.view()).map_err(|error| StartError::Setup(error.to_string()))?;
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
-    let handle = NetworkHandle {
-        me: *swarm.local_peer_id(),
-        commands,
-        changes: broadcast::channel(CHANGES_CAPACITY).0,
-        board: Arc::default(),
-    };
+    let handle =
+        NetworkHandle { me: *swarm.local_peer_id(), commands, changes: broadcast::channel(CHANGES_CAPACITY).0, board };
     handle.board.set_external(config.external.clone());
     let (results_in, results) = mpsc::channel(RESULTS_MAX);
     let facts = Facts::follow(&ledger, &handle.board);
@@ -105,7 +103,7 @@ pub fn start(
     let mut seed = [0; 32];
     rand::fill(&mut seed);
     let mut shell = Shell {
-        topics: Topic::ALL.map(|topic| (topic, topic.name(ledger.view().genesis_hash()))),
+        names,
         swarm,
         machine,
         ledger,
@@ -181,7 +179,7 @@ struct Shell {
     ledger: LedgerHandle,
     clock_ms: ClockMs,
     random: StdRng,
-    topics: [(Topic, String); 2],
+    names: Arc<Names>,
     board: Arc<Board>,
     changes: broadcast::Sender<PeerChange>,
     numbers: Numbers,

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::thread::available_parallelism;
+use std::time::Duration;
 
 use alloy_primitives::{Address, hex};
 use network::p2p::{NodeKey, SwarmKey};
@@ -13,14 +15,17 @@ use super::files;
 use crate::cli::network_commands::NewArgs;
 use crate::exit::Fatal;
 use crate::keystore::{KdfStrength, Keystore};
+use crate::miner::search::measure_hash_rate;
 use crate::run::key_error;
 
 /// The most nodes that one command makes; each miner's key takes a second of scrypt.
 const NODES_MAX: u16 = 64;
 /// What each funded account has at the start: a million ether, in wei.
 const FUND_WEI: &str = "0xd3c21bcecceda1000000";
-/// The least difficulty, with which the chain begins too.
+/// The least difficulty of the chain.
 const DIFFICULTY_MIN: u64 = 131_072;
+/// How long this machine's hash rate is measured.
+const MEASURE: Duration = Duration::from_millis(100);
 
 /// One node of the plan.
 #[derive(Clone, Debug)]
@@ -153,8 +158,7 @@ fn genesis(args: &NewArgs, nodes: &[PlannedNode]) -> Value {
     let half_life = if nodes.len() <= 5 { 20 } else { 40 };
     file["config"]["pow"]["difficulty"] =
         json!({"target_ms": args.block_ms, "half_life_blocks": half_life, "min": DIFFICULTY_MIN});
-    // The first block comes soon on any machine; from there the difficulty finds its height.
-    file["difficulty"] = json!(DIFFICULTY_MIN);
+    file["difficulty"] = json!(args.difficulty.unwrap_or_else(|| start_difficulty(args)).max(DIFFICULTY_MIN));
     file["config"]["pow"]["empty_blocks"] = match args.heartbeat {
         0 => json!("always"),
         seconds => json!({ "heartbeat": seconds }),
@@ -166,11 +170,24 @@ fn genesis(args: &NewArgs, nodes: &[PlannedNode]) -> Value {
     file
 }
 
+/// Returns the difficulty at which miners like this machine find a block in the time aimed at. From a difficulty far below it the first
+/// blocks would come faster than they travel, and branches could grow beyond the depth of finality.
+fn start_difficulty(args: &NewArgs) -> u64 {
+    // Each miner searches on one thread.
+    let miners = u64::from(args.nodes) * u64::from(args.miner_cpu);
+    let is_one_machine = args.hosts.0.len() <= 1;
+    let cores = available_parallelism().map_or(1, |cores| u64::try_from(cores.get()).unwrap_or(u64::MAX));
+    let percent = if is_one_machine { miners.min(cores.saturating_mul(100)) } else { miners };
+    let rate = u128::from(measure_hash_rate(MEASURE));
+    u64::try_from(rate * u128::from(percent) * u128::from(args.block_ms) / 100_000).unwrap_or(u64::MAX)
+}
+
 fn tell(folder: &Path, genesis: &Value, nodes: &[PlannedNode], out: &mut dyn Write) -> Result<(), Fatal> {
     let (genesis, _) = super::super::genesis::parse("genesis.json", &genesis.to_string())?;
     say(out, format_args!("a network of {} nodes in {}", nodes.len(), folder.display()))?;
     say(out, format_args!("chain id      {}", genesis.spec.chain_id))?;
     say(out, format_args!("genesis hash  {}", genesis.header.hash()))?;
+    say(out, format_args!("difficulty    {}, at the start", genesis.header.difficulty))?;
     for node in nodes {
         match node.miner {
             Some(miner) => say(out, format_args!("{:<6} mines for {miner}, at {}", node.name, node.address()))?,

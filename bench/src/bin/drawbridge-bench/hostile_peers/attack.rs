@@ -1,0 +1,208 @@
+//! The attacks, each of which goes on until it is told to end.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench::Failure;
+use bench::random::Random;
+use clap::ValueEnum;
+use network::p2p::{PeerId, RawError};
+use tokio::sync::watch;
+
+use super::stranger::Stage;
+use super::{Flags, bombs, crowd, frames, headers, orphans};
+
+/// How many identities attack at a time.
+pub(crate) const AT_ONCE: u32 = 8;
+/// What an attacker does when the node lets nobody in for now.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+
+/// An attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Attack {
+    /// None: what the node does while blocks come, and nothing else.
+    #[value(skip)]
+    None,
+    /// Malformed bytes on bare sockets.
+    Frames,
+    /// Malformed requests, responses and gossip, and RLP that promises more than it holds.
+    Bombs,
+    /// Gossiped headers with bad seals.
+    Seals,
+    /// Branches of headers with bad seals, claimed to be the heaviest.
+    Branches,
+    /// Blocks whose parent nobody has.
+    Orphans,
+    /// Many identities from one address.
+    Sybils,
+    /// Many identities from many addresses.
+    Crowd,
+}
+
+/// How large the attacks are, and what the honest side lends them.
+#[derive(Clone)]
+pub(crate) struct Sizes {
+    /// How long an attack lasts at least.
+    pub(crate) time: Duration,
+    /// Headers with bad seals in a second.
+    pub(crate) headers: u32,
+    pub(crate) orphan_bytes: u64,
+    pub(crate) sybils: u16,
+    /// Places in all, and for one address.
+    pub(crate) places: usize,
+    pub(crate) per_address: usize,
+    pub(crate) trust: Trust,
+    pub(crate) heard: Heard,
+}
+
+/// Makes the node trust a peer.
+pub(crate) type Trust = Arc<dyn Fn(PeerId) -> Result<(), Failure> + Send + Sync>;
+/// Tells how many gossip messages have come to the node.
+pub(crate) type Heard = Arc<dyn Fn() -> Result<u64, Failure> + Send + Sync>;
+
+/// Tells an attack when it is to end.
+#[derive(Clone)]
+pub(crate) struct Term(pub(crate) watch::Receiver<bool>);
+
+/// What an attack did, and what came of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deed {
+    /// What was sent, for people.
+    pub(crate) sent: String,
+    /// Who did something for which a peer is cut off.
+    pub(crate) offenders: usize,
+    /// How long each of those kept its place that lost it.
+    pub(crate) cut_off: Vec<Duration>,
+    /// What should not have been possible.
+    pub(crate) problems: Vec<String>,
+    /// Where the attack was smaller than it should have been; a machine that is busy with other things is a reason.
+    pub(crate) shortfalls: Vec<String>,
+}
+
+impl fmt::Display for Attack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Frames => "malformed frames",
+            Self::Bombs => "RLP bombs",
+            Self::Seals => "headers with bad seals",
+            Self::Branches => "branches with bad seals",
+            Self::Orphans => "orphans",
+            Self::Sybils => "sybils, one address",
+            Self::Crowd => "sybils, many addresses",
+        })
+    }
+}
+
+impl Sizes {
+    pub(crate) fn of(flags: &Flags, trust: Trust, heard: Heard) -> Self {
+        Self {
+            time: Duration::from_secs(flags.seconds),
+            headers: flags.headers,
+            orphan_bytes: flags.orphans_mb << 20,
+            sybils: flags.sybils,
+            // Visitors who only look for others come on top of the places.
+            places: 50 + 8,
+            per_address: 16,
+            trust,
+            heard,
+        }
+    }
+}
+
+impl Term {
+    /// Tells whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is over.
+    pub(crate) async fn over(&mut self) {
+        // Who would have told is gone: that is an end too.
+        let _ = self.0.wait_for(|over| *over).await;
+    }
+}
+
+impl Deed {
+    /// Adds offenders, each with how long it kept its place.
+    pub(crate) fn add(&mut self, kept: Vec<Option<Duration>>) {
+        self.offenders += kept.len();
+        self.cut_off.extend(kept.into_iter().flatten());
+    }
+}
+
+impl Attack {
+    /// Returns the attacks that are wanted.
+    pub(crate) fn all(only: &[Self]) -> Vec<Self> {
+        if only.is_empty() { Self::value_variants().to_vec() } else { only.to_vec() }
+    }
+
+    /// Attacks until it is over.
+    pub(crate) async fn run(self, stage: Stage, sizes: Sizes, mut term: Term) -> Result<Deed, Failure> {
+        match self {
+            Self::None => {
+                term.over().await;
+                Ok(Deed::default())
+            }
+            Self::Frames => send_frames(stage, term).await,
+            Self::Bombs => {
+                let deed = one_after_the_other(stage, term, |stage, turn| Box::pin(bombs::throw(stage, turn))).await?;
+                Ok(Deed { sent: format!("{} bombs", deed.offenders), ..deed })
+            }
+            Self::Seals => headers::flood(stage, sizes, term).await,
+            Self::Branches => headers::branches(stage, sizes, term).await,
+            Self::Orphans => orphans::send(stage, sizes, term).await,
+            Self::Sybils => crowd::attack(stage, sizes, term, false).await,
+            Self::Crowd => crowd::attack(stage, sizes, term, true).await,
+        }
+    }
+}
+
+async fn send_frames(stage: Stage, term: Term) -> Result<Deed, Failure> {
+    let (target, mut random, mut deed) = (stage.socket()?, Random::new(1), Deed::default());
+    while !term.is_over() {
+        let sent: Vec<Vec<u8>> = (0..AT_ONCE).map(|_| frames::draw(&mut random)).collect();
+        let tasks: Vec<_> =
+            sent.into_iter().map(|bytes| tokio::spawn(async move { frames::send(target, &bytes).await })).collect();
+        for task in tasks {
+            deed.add(vec![task.await??]);
+        }
+    }
+    deed.sent = format!("{} connections", deed.offenders);
+    Ok(deed)
+}
+
+/// What one offender does; how long it kept its place, or `None` where it was not let in.
+type Offence = Pin<Box<dyn Future<Output = Result<Option<Duration>, RawError>> + Send>>;
+
+/// Lets offenders come, several at a time, each as a new identity.
+pub(crate) async fn one_after_the_other(
+    stage: Stage,
+    term: Term,
+    offend: fn(Stage, u32) -> Offence,
+) -> Result<Deed, Failure> {
+    let tasks: Vec<_> = (0..AT_ONCE)
+        .map(|first| {
+            let (stage, term) = (stage.clone(), term.clone());
+            tokio::spawn(async move {
+                let (mut turn, mut kept) = (first, Vec::new());
+                while !term.is_over() {
+                    match offend(stage.clone(), turn).await {
+                        Ok(time) => kept.push(time),
+                        // There is no room while those before are parted from.
+                        Err(_) => tokio::time::sleep(PAUSE).await,
+                    }
+                    turn += 1;
+                }
+                kept
+            })
+        })
+        .collect();
+    let mut deed = Deed::default();
+    for task in tasks {
+        deed.add(task.await?);
+    }
+    Ok(deed)
+}

@@ -1,0 +1,232 @@
+//! `hostile_peers`: a real node under attack over loopback, while an honest miner sends it blocks. Malformed frames, RLP bombs, headers
+//! with bad seals, orphans and sybils come one after the other; measured are the node's memory, the time until an offender is cut off,
+//! and the time that honest blocks take. Exits with 1 where memory grows too much, an offender stays, or an honest peer loses its place.
+
+mod attack;
+mod bombs;
+mod crowd;
+mod frames;
+mod headers;
+mod honest;
+mod memory;
+mod metrics;
+mod orphans;
+mod proxy;
+mod stranger;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bench::Failure;
+use bench::summary::{median, millis, percentile, row, table};
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use attack::{Attack, Deed, Term};
+use honest::Honest;
+use memory::Memory;
+
+/// How much the node's memory may grow, in bytes.
+const GROWTH_MAX: u64 = 64 << 20;
+/// Within this time an offender should be cut off.
+const CUT_OFF_TARGET: Duration = Duration::from_secs(1);
+/// As a share of the calm time, so long may honest blocks take under attack.
+const SLOWER_TARGET: f64 = 1.10;
+/// Blocks that are sent before anything is measured.
+const WARM_UP: usize = 10;
+/// How many blocks are sent at least during an attack, which lasts as long.
+const BLOCKS_MIN: usize = 10;
+
+/// Attacks a node over loopback and measures how it bears that.
+#[derive(Args)]
+pub(crate) struct Flags {
+    /// The drawbridge program
+    #[arg(long)]
+    node: PathBuf,
+    /// How long each attack lasts
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Headers with bad seals in a second
+    #[arg(long, default_value_t = 10_000)]
+    headers: u32,
+    /// Megabytes of orphans
+    #[arg(long, default_value_t = 64)]
+    orphans_mb: u64,
+    /// Sybils, from one address and then from as many
+    #[arg(long, default_value_t = 200)]
+    sybils: u16,
+    /// Slow blocks, and attacks that are smaller than they were to be, are violations too: on a machine that does nothing else
+    #[arg(long)]
+    strict: bool,
+    /// Attacks by name; all by default
+    #[arg(long, value_enum)]
+    only: Vec<Attack>,
+    /// Where the data directories are made; by default in a temporary folder that is removed at the end
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+impl Flags {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// Runs it; tells whether all was as it must be.
+///
+/// # Errors
+/// A part of the run itself failed.
+pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
+    let violations = violations(flags)?;
+    violations.iter().for_each(|violation| println!("violation: {violation}"));
+    Ok(violations.is_empty())
+}
+
+/// Runs the attackers' threads, which leave the cores to the nodes: it is these that are measured.
+fn runtime() -> Result<Runtime, Failure> {
+    let polite = || {
+        let thread = std::fs::read_link("/proc/thread-self").ok();
+        if let Some(id) = thread.as_deref().and_then(Path::file_name) {
+            // Where that is not possible the figures are those of a busier machine.
+            let _ = Command::new("renice").args(["-n", "19", "-p"]).arg(id).output();
+        }
+    };
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(polite).build()?)
+}
+
+/// What became of an attack.
+struct Outcome {
+    attack: Attack,
+    deed: Deed,
+    /// How long each honest block took.
+    blocks: Vec<Duration>,
+    /// The most memory meanwhile, and what was left of it, in bytes above what there was before the first attack.
+    peak: u64,
+    left: u64,
+}
+
+fn violations(flags: &Flags) -> Result<Vec<String>, Failure> {
+    consensus::crypto::install();
+    let temporary = tempfile::tempdir()?;
+    let folder = flags.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&folder)?;
+    let runtime = runtime()?;
+    let mut honest = Honest::start(&flags.node, &folder)?;
+    honest.send_blocks(Instant::now() + flags.time(), WARM_UP)?;
+    let memory = Memory::watch(honest.target_id());
+    let before = memory.now();
+    let (mut outcomes, mut violations) = (Vec::new(), Vec::new());
+    let wanted = Attack::all(&flags.only);
+    // The same time without an attack, before and after: what grows or is slow then is no attacker's doing.
+    for attack in [Attack::None].into_iter().chain(wanted).chain([Attack::None]) {
+        memory.forget_peak();
+        let mut outcome = suffer(&runtime, flags, &mut honest, attack)?;
+        outcome.peak = memory.peak().saturating_sub(before);
+        outcome.left = memory.now().saturating_sub(before);
+        violations.extend(judge(&outcome));
+        violations.extend(honest.check_place().err().map(|problem| format!("{attack}: {problem}")));
+        outcomes.push(outcome);
+    }
+    println!("{}", report(&outcomes));
+    println!(
+        "memory before: {:.1} MB; targets: growth at most {:.0} MB, cut off within {} ms, blocks at most {SLOWER_TARGET:.2} of calm",
+        megabytes(before),
+        megabytes(GROWTH_MAX),
+        CUT_OFF_TARGET.as_millis()
+    );
+    if flags.strict {
+        violations.extend(outcomes.iter().flat_map(|outcome| outcome.deed.shortfalls.iter().cloned()));
+        let calm = median(&calm_blocks(&outcomes));
+        violations.extend(outcomes.iter().filter_map(|outcome| slower(outcome, calm)));
+    }
+    honest.stop()?;
+    Ok(violations)
+}
+
+/// Attacks for a while, and sends blocks meanwhile.
+fn suffer(runtime: &Runtime, flags: &Flags, honest: &mut Honest, attack: Attack) -> Result<Outcome, Failure> {
+    let stage = runtime.block_on(stranger::Stage::learn(honest.target()?, honest.genesis(), honest.spec()))?;
+    let sizes = attack::Sizes::of(flags, honest.trust(), honest.heard());
+    let (end, over) = tokio::sync::watch::channel(false);
+    let under_way = runtime.spawn(attack.run(stage, sizes, Term(over)));
+    let blocks = honest.send_blocks(Instant::now() + flags.time(), BLOCKS_MIN)?;
+    // It may have ended by an error, which comes next.
+    let _ = end.send(true);
+    let deed = runtime.block_on(under_way)?.map_err(|error| format!("{attack}: {error}"))?;
+    Ok(Outcome { attack, deed, blocks, peak: 0, left: 0 })
+}
+
+/// Returns the times of the blocks of all calm times.
+fn calm_blocks(outcomes: &[Outcome]) -> Vec<Duration> {
+    let calm = outcomes.iter().filter(|outcome| outcome.attack == Attack::None);
+    calm.flat_map(|outcome| outcome.blocks.iter().copied()).collect()
+}
+
+fn share(outcome: &Outcome, calm: Duration) -> f64 {
+    median(&outcome.blocks).as_secs_f64() / calm.as_secs_f64()
+}
+
+fn slower(outcome: &Outcome, calm: Duration) -> Option<String> {
+    let share = share(outcome, calm);
+    (share > SLOWER_TARGET).then(|| format!("{}: honest blocks take {share:.2} of their calm time", outcome.attack))
+}
+
+fn report(outcomes: &[Outcome]) -> String {
+    let calm = median(&calm_blocks(outcomes));
+    let mut rows = vec![row([
+        &"attack",
+        &"sent",
+        &"offenders",
+        &"cut off ms: median",
+        &"max",
+        &"memory MB: most",
+        &"left",
+        &"blocks",
+        &"ms: median",
+        &"of calm",
+    ])];
+    rows.extend(outcomes.iter().map(|outcome| {
+        let deed = &outcome.deed;
+        row([
+            &outcome.attack,
+            &deed.sent,
+            &deed.offenders,
+            &of_cut_off(deed, median),
+            &of_cut_off(deed, |times| percentile(times, 1.0)),
+            &format!("{:.1}", megabytes(outcome.peak)),
+            &format!("{:.1}", megabytes(outcome.left)),
+            &outcome.blocks.len(),
+            &format!("{:.1}", millis(median(&outcome.blocks))),
+            &format!("{:.2}", share(outcome, calm)),
+        ])
+    }));
+    table(&rows)
+}
+
+fn judge(outcome: &Outcome) -> Vec<String> {
+    let Outcome { attack, deed, peak, .. } = outcome;
+    let mut violations: Vec<_> = deed.problems.iter().map(|problem| format!("{attack}: {problem}")).collect();
+    if *peak > GROWTH_MAX {
+        violations.push(format!("{attack}: memory has grown by {:.1} MB", megabytes(*peak)));
+    }
+    if deed.offenders > deed.cut_off.len() {
+        let (offenders, cut_off) = (deed.offenders, deed.cut_off.len());
+        violations.push(format!("{attack}: {cut_off} of {offenders} offenders were cut off"));
+    }
+    // A machine that is busy with other things may delay one of them.
+    if median(&deed.cut_off) > CUT_OFF_TARGET {
+        violations.push(format!("{attack}: offenders were cut off after {:?} in the median", median(&deed.cut_off)));
+    }
+    violations
+}
+
+fn of_cut_off(deed: &Deed, figure: impl Fn(&[Duration]) -> Duration) -> String {
+    if deed.cut_off.is_empty() { String::new() } else { format!("{:.0}", millis(figure(&deed.cut_off))) }
+}
+
+/// Returns a number of megabytes for people; amounts here are far below 2^52.
+#[allow(clippy::cast_precision_loss)]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
