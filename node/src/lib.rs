@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod miner;
 pub mod permissions;
 pub mod run;
+pub mod screen;
 
 mod start;
 mod start_device;

@@ -1,4 +1,6 @@
 //! The log: lines for people or JSON, on standard error and, if wanted, in a file that is turned over at a size.
+//!
+//! On a terminal the lines stand above the bar of a long work ([`Screen`]).
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
@@ -7,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rpc::LogControl;
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, dynamic_filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -16,10 +18,14 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 use crate::config::LogConfig;
 use crate::config::values::{Color, LogFormat};
 use crate::exit::Fatal;
+use crate::screen::{Screen, is_progress};
 
-/// Changes how much is logged while the program runs. The default changes nothing.
+/// Changes how much is logged while the program runs, and knows the screen that the log is on. The default changes nothing.
 #[derive(Clone, Debug, Default)]
-pub struct LogHandle(Option<Arc<Changeable>>);
+pub struct LogHandle {
+    changeable: Option<Arc<Changeable>>,
+    screen: Screen,
+}
 
 #[derive(Debug)]
 struct Changeable {
@@ -35,8 +41,13 @@ struct Levels {
 }
 
 impl LogHandle {
+    /// Returns the screen that the log's lines are written to.
+    pub fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
     fn change(&self, change: impl FnOnce(&mut Levels)) -> Result<(), String> {
-        let Some(changeable) = &self.0 else { return Ok(()) };
+        let Some(changeable) = &self.changeable else { return Ok(()) };
         let mut levels = changeable.levels.lock();
         let mut wanted = levels.clone();
         change(&mut wanted);
@@ -86,7 +97,11 @@ pub fn start(config: &LogConfig) -> Result<LogHandle, Fatal> {
     let is_json = is_json(config.format, is_terminal);
     let colored =
         is_colored(config.color, is_terminal, std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
-    let on_screen = lines(is_json, colored && !is_json, io::stderr);
+    let screen = if has_bars(is_json, config.verbosity) { Screen::with_bars() } else { Screen::default() };
+    let beside_bar = screen.clone();
+    // What the bar shows needs no lines above it.
+    let wanted = dynamic_filter_fn(move |line, _| !is_progress(line.target()) || !beside_bar.is_bar_shown());
+    let on_screen = lines(is_json, colored && !is_json, screen.clone()).with_filter(wanted).boxed();
     let in_file = match &config.file {
         Some(path) => {
             let size_max = config.file_size_mib_max.saturating_mul(1024 * 1024);
@@ -99,7 +114,8 @@ pub fn start(config: &LogConfig) -> Result<LogHandle, Fatal> {
     // The layers sit below the filter in type only: a global filter holds for all of them.
     let subscriber = tracing_subscriber::registry().with(filter).with(layers);
     let _ = subscriber.try_init();
-    Ok(LogHandle(Some(Arc::new(Changeable { filter: handle, levels: Mutex::new(levels) }))))
+    let changeable = Arc::new(Changeable { filter: handle, levels: Mutex::new(levels) });
+    Ok(LogHandle { changeable: Some(changeable), screen })
 }
 
 type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry>;
@@ -118,10 +134,10 @@ fn directives(verbosity: u8) -> &'static str {
     match verbosity {
         0 => "off",
         1 => "error",
-        // That a message is known already is no news to an operator.
-        2 => "warn,libp2p_gossipsub=error",
+        // That a message is known already, or that nobody else is there yet, is no news to an operator.
+        2 => "warn,libp2p_gossipsub=error,libp2p_kad=error",
         3 => {
-            "info,jsonrpsee=warn,jsonrpsee_server=warn,hyper=warn,soketto=warn,tower=warn,libp2p=warn,libp2p_gossipsub=error,quinn=warn"
+            "info,jsonrpsee=warn,jsonrpsee_server=warn,hyper=warn,soketto=warn,tower=warn,libp2p=warn,libp2p_gossipsub=error,libp2p_kad=error,quinn=warn"
         }
         4 => {
             "debug,jsonrpsee=info,jsonrpsee_server=info,hyper=info,soketto=info,tower=info,libp2p=info,yamux=info,multistream_select=info,netlink_proto=info,quinn=info"
@@ -144,6 +160,11 @@ fn is_colored(color: Color, is_terminal: bool, no_color: bool) -> bool {
         Color::Never => false,
         Color::Auto => is_terminal && !no_color,
     }
+}
+
+/// Bars are for people, in the place of lines that they want to read.
+fn has_bars(is_json: bool, verbosity: u8) -> bool {
+    !is_json && verbosity >= 3
 }
 
 /// A file that is renamed to `FILE.1` when it has grown to a size, and begun anew.
@@ -249,13 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn bars_are_for_people_who_want_to_read_as_much() {
+        assert!(has_bars(false, 3) && has_bars(false, 5));
+        assert!(!has_bars(true, 3) && !has_bars(false, 2));
+    }
+
+    #[test]
     fn modules_have_their_own_verbosity() {
         let levels = Levels { verbosity: 1, modules: vec![("network".to_owned(), 0), ("rpc::http".to_owned(), 9)] };
         assert_eq!(levels.directives(), "error,network=off,rpc::http=trace");
         assert!(EnvFilter::try_new(levels.directives()).is_ok());
         let (_filter, handle) = reload::Layer::new(EnvFilter::new("info"));
         let levels = Mutex::new(Levels { verbosity: 3, modules: Vec::new() });
-        let log = LogHandle(Some(Arc::new(Changeable { filter: handle, levels })));
+        let changeable = Some(Arc::new(Changeable { filter: handle, levels }));
+        let log = LogHandle { changeable, ..LogHandle::default() };
         assert!(log.set_modules(&[("no module".to_owned(), 3)]).is_err());
         assert_eq!(log.set_modules(&[("chain".to_owned(), 3)]), Ok(()));
         assert_eq!(LogHandle::default().set_modules(&[]), Ok(()));

@@ -73,10 +73,12 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
             console::run(&attach, &loaded.config, &mut io::stdout())
         }
         Command::Init { file, .. } => run::init(loaded.config, file),
-        Command::Export { file, first, last, .. } => run::export(loaded.config, Export { file, first, last }),
+        Command::Export { file, first, last, .. } => {
+            run::export(loaded.config, Export { file, first, last }, log.screen())
+        }
         Command::Import { files, no_verify_seal, .. } => {
             let seals = if no_verify_seal { ForeignSeals::Trusted } else { ForeignSeals::AsChainFile };
-            run::import(loaded.config, files, seals)
+            run::import(loaded.config, files, seals, log.screen())
         }
         Command::Db(command) => {
             let action = db_action(&command, &loaded)?;

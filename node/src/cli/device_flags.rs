@@ -141,17 +141,20 @@ pub enum GateCommand {
     /// Run a device: read codes, ask the chain, open the lock
     #[command(after_help = "\
 Example:
-  drawbridge device run --name dock-1 --broker mqtts://gate.example:8883 --broker.ca ca.pem --broker.cert dock-1.pem \\
-      --broker.key dock-1.key --rpc.url https://gate.example:8443/read --rpc.ca ca.pem --rpc.user dock-1 --rpc.password pw.txt \\
-      --chain-id 4242 --registry 0x… --actuator gpio:/dev/gpiochip0:17
+  drawbridge device run --name dock-1 --broker mqtts://gate.example:8883 --broker.ca ca.pem \\
+      --broker.cert dock-1.pem --broker.key dock-1.key --rpc.url https://gate.example:8443/read \\
+      --rpc.ca ca.pem --rpc.user dock-1 --rpc.password pw.txt --chain-id 4242 --registry 0x… \\
+      --actuator gpio:/dev/gpiochip0:17
 
-It prints a line for each code: `opened`, or `refused` and why. docs/devices.md tells the whole story.")]
+It prints a line for each code: `opened`, or `refused` and why. docs/devices.md tells the whole
+story.")]
     Run(Box<DeviceRunArgs>),
     /// Run the bridge: record releases on the chain for what shadows desire, and drive locks
     #[command(after_help = "\
 Example:
-  drawbridge device bridge --broker mqtts://127.0.0.1:8883 --broker.ca ca.pem --broker.cert bridge.pem --broker.key bridge.key \\
-      --rpc.url http://127.0.0.1:8545 --chain-id 4242 --registry 0x… --account 0x… --password pw.txt --datadir node")]
+  drawbridge device bridge --broker mqtts://127.0.0.1:8883 --broker.ca ca.pem \\
+      --broker.cert bridge.pem --broker.key bridge.key --rpc.url http://127.0.0.1:8545 \\
+      --chain-id 4242 --registry 0x… --account 0x… --password pw.txt --datadir node")]
     Bridge(Box<DeviceBridgeArgs>),
 }
 
@@ -212,10 +215,10 @@ pub enum CodeCommand {
     /// Make the code with which a buyer collects an item at a device
     #[command(after_help = "\
 Examples:
-  drawbridge code make --contract 0x… --chain-id 1337 --device dock-1 --account 0x… --datadir buyer --png code.png
+  drawbridge code make --contract 0x… --chain-id 1337 --device dock-1 --account 0x… \\
+      --datadir buyer --png code.png
   drawbridge code make --contract 0x… --chain-id 1337 --device dock-1 --buyer 0x… --typed-data
-                                                       what another wallet signs (EIP-712); then again with --nonce,
-                                                       --not-after and --signature
+      what another wallet signs (EIP-712); then again with --nonce, --not-after and --signature
   drawbridge code make --contract 0x… --buyer 0x… --plain")]
     Make(Box<CodeMakeArgs>),
     /// Read a code: what it says, and whether its signature is the buyer's
@@ -287,9 +290,10 @@ pub enum ProxyCommand {
     /// Print an nginx configuration: TLS, a login per device, limits, balancing with failover
     #[command(after_help = "\
 Example:
-  drawbridge proxy nginx --listen 0.0.0.0:8443 --certificate proxy.pem --certificate-key proxy.key --logins htpasswd \\
-      --nodes 127.0.0.1:8545,127.0.0.1:8547 > /etc/nginx/conf.d/drawbridge.conf
-  htpasswd -B htpasswd dock-1                          a login for the device dock-1 (Debian: apache2-utils)")]
+  drawbridge proxy nginx --listen 0.0.0.0:8443 --certificate proxy.pem \\
+      --certificate-key proxy.key --logins htpasswd --nodes 127.0.0.1:8545,127.0.0.1:8547 \\
+      > /etc/nginx/conf.d/drawbridge.conf
+  htpasswd -B htpasswd dock-1      a login for the device dock-1 (Debian: apache2-utils)")]
     Nginx(Box<ProxyArgs>),
 }
 

@@ -37,11 +37,12 @@ Examples:
   drawbridge --datadir node --http --mine           serve JSON-RPC and mine
   drawbridge device add lock-1 --datadir node       give a device its certificate
   drawbridge genesis check genesis.json             look for mistakes in a chain file
-  drawbridge network new --nodes 4 --out cluster    make a network of four miners and a node for JSON-RPC
+  drawbridge network new --nodes 4 --out cluster    make a network: four miners and JSON-RPC
   drawbridge join TICKET --datadir node             join one
   drawbridge config print --datadir node            show every setting and where it comes from
 
-Settings: a flag wins over the environment, that over the configuration file (--config), that over the default.
+Settings: a flag wins over the environment, that over the configuration file (--config), that over
+the default.
   --http.port 9545   is   DRAWBRIDGE_HTTP_PORT=9545   and in the file   [http] port = 9545
 Exit codes are listed in docs/exit-codes.md.";
 
@@ -74,7 +75,8 @@ pub enum Command {
     /// Open a console for JSON-RPC on a node that runs
     #[command(
         after_help = "Examples:\n  drawbridge attach --datadir node\n  drawbridge attach http://localhost:8545 --exec 'eth.getBalance(eth.accounts[0])'\n\n\
-        Names are those of web3 and of geth's console: eth.blockNumber, personal.newAccount(), web3.fromWei(1e18)."
+        Names are those of web3 and of geth's console: eth.blockNumber, personal.newAccount(),\n\
+        web3.fromWei(1e18)."
     )]
     Attach(Box<AttachArgs>),
     /// Start a chain in a data directory from a chain file
@@ -119,6 +121,9 @@ pub enum Command {
         /// Take other clients' Ethash seals as they are; everything else is checked, and Drawbridge's own seals always
         #[arg(long)]
         no_verify_seal: bool,
+        /// Into a development chain, which takes transactions of impersonated accounts
+        #[arg(long)]
+        dev: bool,
         /// Where.
         #[command(flatten)]
         place: PlaceArgs,
@@ -148,8 +153,8 @@ pub enum Command {
     Bootnode(Box<BootnodeArgs>),
     /// Search seals for the blocks of a node elsewhere, over JSON-RPC
     #[command(after_help = "Example:\n  drawbridge mine --rpc http://10.0.0.7:8545 --threads 4\n\n\
-        The node need not mine itself, but it must know who is paid: --miner.etherbase. It builds the blocks and signs them where\n\
-        its chain names its miners; what runs here holds no key.")]
+        The node need not mine itself, but it must know who is paid: --miner.etherbase. It builds the\n\
+        blocks and signs them where its chain names its miners; what runs here holds no key.")]
     Mine(Box<MineArgs>),
     /// Print the chain file: of the data directory, of --genesis, or of --dev
     Dumpgenesis(Box<NodeArgs>),
@@ -267,8 +272,8 @@ pub enum AccountCommand {
     },
     /// Import a key: 64 hexadecimal digits, or a key file of another program
     #[command(after_help = "Example:\n  drawbridge account import --datadir node --password pw.txt key.hex\n\n\
-        A key file (JSON) is decrypted by its own password first: the first line of --password, or asked for; the second\n\
-        line, if there is one, is the new password.")]
+        A key file (JSON) is decrypted by its own password first: the first line of --password, or\n\
+        asked for; the second line, if there is one, is the new password.")]
     Import {
         /// File with the key
         file: PathBuf,
@@ -353,7 +358,8 @@ pub enum DbCommand {
     Index(IndexCommand),
     /// Make an earlier block the head, whatever is final; a node that runs is asked by debug_setHead instead
     #[command(after_help = "Example:\n  drawbridge db rewind --datadir node 1200\n\n\
-        The blocks above stay in the database as a branch that was left, and come back when they are imported again.")]
+        The blocks above stay in the database as a branch that was left, and come back when they are\n\
+        imported again.")]
     Rewind {
         /// The block's number
         number: u64,

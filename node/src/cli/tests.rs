@@ -60,6 +60,18 @@ fn an_unknown_flag_names_the_nearest() {
 }
 
 #[test]
+fn lines_below_the_flags_are_as_wide_as_the_help_and_no_wider() {
+    fn check(command: &clap::Command) {
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in after.lines() {
+            assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+        }
+        command.get_subcommands().for_each(check);
+    }
+    check(&command());
+}
+
+#[test]
 fn values_out_of_range_are_refused_with_the_flag() {
     for line in [
         "drawbridge --miner.cpu 0",

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use super::device::read_secret;
 use crate::cli::mine_flags::MineArgs;
 use crate::exit::Fatal;
-use crate::miner::{HashMeter, search};
+use crate::miner::{HashMeter, NoWork, search};
 
 /// How often the node is asked for newer work.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -190,6 +190,13 @@ impl ExternalMiner {
                     problem: format!("{problem}: {answer}"),
                 };
                 read_work(&answer).map(Some).map_err(malformed)
+            }
+            Err(ChainError::Node { code: -32000, message }) if message == NoWork::NothingToMine.to_string() => {
+                if self.told != message {
+                    info!("the node has {message}");
+                    self.told = message;
+                }
+                Ok(None)
             }
             Err(error @ ChainError::Node { code: -32000, .. }) => {
                 self.tell(&error);

@@ -55,10 +55,8 @@ pub fn run(attach: &Attach, config: &NodeConfig, out: &mut dyn Write) -> Result<
     let secret = attach.jwt_secret_file.as_deref().map(read_secret).transpose()?;
     let is_typed = attach.exec.is_none() && std::io::stdin().is_terminal();
     let unreachable = |error: link::LinkError| {
-        Fatal::config(
-            format!("{place}: {}", error.to_string().trim_start_matches("Error: ")),
-            "start the node, or name its socket, or its address as http://HOST:PORT or ws://HOST:PORT",
-        )
+        let cause = format!("{place}: {}", error.to_string().trim_start_matches("Error: "));
+        Fatal::config(cause, remedy_of(&error))
     };
     let link = Link::open(&place, secret).map_err(unreachable)?;
     let ask = is_typed.then_some(ask_password as evaluate::AskPassword);
@@ -75,6 +73,15 @@ pub fn run(attach: &Attach, config: &NodeConfig, out: &mut dyn Write) -> Result<
         execute(&mut session, &line, out)?;
     }
     Ok(())
+}
+
+fn remedy_of(error: &link::LinkError) -> &'static str {
+    match error {
+        link::LinkError::Unreachable(cause) if cause.contains("401") => {
+            "name the file with the secret of the node's tokens by --jwtsecret, or ask over its local socket"
+        }
+        _ => "start the node, or name its socket, or its address as http://HOST:PORT or ws://HOST:PORT",
+    }
 }
 
 fn ask_password(prompt: &str) -> std::io::Result<String> {

@@ -1,13 +1,13 @@
 //! `export` and `import`: blocks in files.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IsTerminal, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chain::ImportError;
 use chain::files::{self, FileError, ImportReport};
-use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
 use super::database::require_database;
@@ -15,15 +15,16 @@ use super::ledger::{ForeignSeals, open, open_with, storage_error};
 use super::{Export, now_seconds};
 use crate::config::NodeConfig;
 use crate::exit::Fatal;
+use crate::screen::{Bar, Screen, Work};
 
-/// How often progress is logged where there is no terminal to draw on.
+/// How often progress is logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Writes blocks to a file.
+/// Writes blocks to a file, and shows on `screen` how far it is.
 ///
 /// # Errors
 /// There is no chain, the range is not on it, or the file or the database fails.
-pub fn export(config: NodeConfig, what: Export) -> Result<(), Fatal> {
+pub fn export(config: NodeConfig, what: Export, screen: &Screen) -> Result<(), Fatal> {
     require_database(&config)?;
     let opened = open(&config)?;
     let view = opened.ledger.view();
@@ -35,12 +36,12 @@ pub fn export(config: NodeConfig, what: Export) -> Result<(), Fatal> {
     let part = part_of(&what.file);
     let file = File::create(&part).map_err(|error| Fatal::io(&part, &error))?;
     let mut out = BufWriter::new(file);
-    let progress = Progress::new(last - first + 1, "blocks");
-    let written = files::export(&view, &mut out, first, last, |number| progress.at(number - first + 1, ""))
+    let progress = Progress::new(screen, Work::Export, last - first + 1);
+    let written = files::export(&view, &mut out, first, last, |number| progress.at(number - first + 1, "", ""))
         .map_err(|error| file_error(&config, &what.file, error, REMEDY))?;
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| Fatal::io(&part, &error))?;
     std::fs::rename(&part, &what.file).map_err(|error| Fatal::io(&what.file, &error))?;
-    progress.end();
+    drop(progress);
     info!(blocks = written, file = %what.file.display(), "exported");
     drop(view);
     opened.close()
@@ -53,22 +54,23 @@ fn part_of(file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Reads blocks from files.
+/// Reads blocks from files, and shows on `screen` how far it is.
 ///
 /// # Errors
 /// A block is refused (those before it stay), or a file or the database fails.
-pub fn import(config: NodeConfig, files: Vec<PathBuf>, seals: ForeignSeals) -> Result<(), Fatal> {
+pub fn import(config: NodeConfig, files: Vec<PathBuf>, seals: ForeignSeals, screen: &Screen) -> Result<(), Fatal> {
     let opened = open_with(&config, seals)?;
     let foreign = opened.genesis.spec.ethereum.is_some();
     for path in &files {
         let file = File::open(path).map_err(|error| Fatal::io(path, &error))?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
-        let progress = Progress::new(size, "bytes");
+        let progress = Progress::new(screen, Work::Import, size);
         let begun = Instant::now();
         let report = files::import(&opened.ledger, BufReader::new(file), now_seconds, |report| {
-            progress.at(report.bytes, &rates(report, begun));
+            let (pace, gas) = rates(report, begun);
+            progress.at(report.bytes, &pace, &gas);
         });
-        progress.end();
+        drop(progress);
         let report = match report {
             Ok(report) => report,
             Err(error) => {
@@ -78,19 +80,22 @@ pub fn import(config: NodeConfig, files: Vec<PathBuf>, seals: ForeignSeals) -> R
             }
         };
         let head = opened.ledger.view().head().number;
+        let (pace, gas) = rates(&report, begun);
         info!(
             file = %path.display(), blocks = report.blocks, known = report.known, transactions = report.transactions,
-            head, elapsed_ms = begun.elapsed().as_millis(), rate = rates(&report, begun), "imported"
+            head, elapsed_ms = begun.elapsed().as_millis(), rate = format!("{pace}{gas}"), "imported"
         );
     }
     opened.close()
 }
 
-fn rates(report: &ImportReport, begun: Instant) -> String {
+/// Tells blocks and blocks per second, and, to be added, gas per second.
+fn rates(report: &ImportReport, begun: Instant) -> (String, String) {
     let micros = begun.elapsed().as_micros().max(1);
     let blocks = u128::from(report.blocks) * 1_000_000 / micros;
     let mgas_tenths = u128::from(report.gas) * 10 / micros;
-    format!("{} blocks, {blocks} blocks/s, {}.{} Mgas/s", report.blocks, mgas_tenths / 10, mgas_tenths % 10)
+    let pace = format!("{} blocks, {blocks} blocks/s, ", report.blocks);
+    (pace, format!("{}.{} Mgas/s", mgas_tenths / 10, mgas_tenths % 10))
 }
 
 /// What to do where a file holds no blocks of this chain.
@@ -114,41 +119,27 @@ fn file_error(config: &NodeConfig, path: &Path, error: FileError, remedy: &str) 
     }
 }
 
-/// Shows how far a long work is: a bar on a terminal, else a log line now and then.
+/// Shows how far a long work is: a bar where the screen has one, and a line of the log now and then.
 struct Progress {
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     length: u64,
-    last_line: std::cell::Cell<Instant>,
+    last_line: Cell<Instant>,
 }
 
 impl Progress {
-    fn new(length: u64, unit: &str) -> Self {
-        let template = match unit {
-            "bytes" => "{bar:32} {bytes}/{total_bytes} {msg} {eta} left",
-            _ => "{bar:32} {pos}/{len} blocks {per_sec} {msg} {eta} left",
-        };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(length).with_style(style));
-        Self { bar, length, last_line: std::cell::Cell::new(Instant::now()) }
+    fn new(screen: &Screen, work: Work, length: u64) -> Self {
+        Self { bar: screen.bar(work, length), length, last_line: Cell::new(Instant::now()) }
     }
 
-    fn at(&self, position: u64, message: &str) {
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(position);
-                bar.set_message(message.to_owned());
-            }
-            None if self.last_line.get().elapsed() >= LOG_EVERY => {
-                self.last_line.set(Instant::now());
-                info!(position, of = self.length, rate = message, "progress");
-            }
-            None => {}
-        }
-    }
-
-    fn end(&self) {
+    /// Shows how far it is and how fast; there is room for `more` in lines alone.
+    fn at(&self, position: u64, pace: &str, more: &str) {
         if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+            bar.say(pace.to_owned());
+            bar.at(position, self.length);
+        }
+        if self.last_line.get().elapsed() >= LOG_EVERY {
+            self.last_line.set(Instant::now());
+            info!(target: "node::progress", position, of = self.length, rate = format!("{pace}{more}"), "progress");
         }
     }
 }

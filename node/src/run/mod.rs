@@ -2,6 +2,7 @@
 
 mod backup;
 mod blocks;
+mod catching_up;
 mod database;
 mod device_desk;
 mod devices;

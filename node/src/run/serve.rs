@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
+use super::catching_up;
 use super::device_desk::NodeDevices;
 use super::gate;
 use super::ledger::{Opened, open, storage_error};
@@ -97,6 +98,7 @@ async fn serve_until_stopped(
     }
     let (registries, operator) = (config.http.desk_registries.clone(), config.http.desk_operator);
     meeting.operation.desk = rpc::DeskFacts { registries, operator };
+    let screen = log.screen().clone();
     meeting.operation.log = Arc::new(log);
     let _metrics = start_metrics(config, opened, &miner, &meeting).await?;
     let rpc = start_rpc(config, opened, keystore, (miner, time), meeting.operation.clone()).await?;
@@ -110,6 +112,8 @@ async fn serve_until_stopped(
     };
     broker.iter().for_each(|broker| devices.open(broker));
     let mut network = meeting.network;
+    let handle = network.as_ref().map(|network| network.handle.clone());
+    let mut bar = Box::pin(catching_up::show(screen, opened.ledger.clone(), handle));
     let mut sync = tokio::time::interval(SYNC_EVERY);
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
     let mut rejournal = tokio::time::interval(config.pool.rejournal.max(SYNC_EVERY));
@@ -136,10 +140,12 @@ async fn serve_until_stopped(
                     Err(error) => break Err(Fatal::Internal { cause: error.to_string() }),
                 }
             }
+            never = &mut bar => match never {},
             _ = expire.tick() => opened.ledger.expire_transactions(now_seconds()),
             _ = rejournal.tick() => rotate_journal(opened),
         }
     };
+    drop(bar);
     info!("stopping");
     meeting.is_stopping.store(true, Ordering::Relaxed);
     rpc.stop().await;
@@ -285,7 +291,7 @@ fn log_facts(opened: &Opened, failed: watch::Sender<Option<ImportError>>) {
             }
             let head = view.head();
             let txs = added.last().map_or(0, |block| block.transactions.len());
-            info!(number = head.number, hash = %head.hash(), txs, gas = head.gas_used, "new head");
+            info!(target: "node::progress", number = head.number, hash = %head.hash(), txs, gas = head.gas_used, "new head");
         }
         Fact::NewTransaction(tx) => debug!(hash = %tx.hash(), "new transaction"),
         Fact::DroppedTransaction { hash, reason } => info!(%hash, %reason, "dropped a transaction"),

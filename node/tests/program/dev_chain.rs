@@ -59,6 +59,24 @@ fn what_was_set_sent_and_taken_back_survives_stop_and_kill_and_the_database_is_w
 }
 
 #[test]
+fn an_export_with_impersonated_senders_goes_into_development_chains_alone() {
+    let home = Home::new();
+    let node = Node::dev(&home, "");
+    node.send(json!({"from": ADDRESS, "to": STRANGER, "value": ETHER}));
+    node.call("hardhat_impersonateAccount", json!([STRANGER]));
+    node.send(json!({"from": STRANGER, "to": RECEIVER, "value": "0x5"}));
+    node.end();
+    home.run("export --datadir node chain.rlp").succeeded();
+    home.write("dev.json", include_str!("../../../genesis/dev.json"));
+    home.run("init dev.json --datadir plain").succeeded();
+    home.run("import --datadir plain chain.rlp").failed(65, &["chain.rlp"]);
+    assert_eq!(home.head("plain").1, 1);
+    home.run("import --dev --datadir other chain.rlp").succeeded();
+    assert_eq!(home.head("other"), home.head("node"));
+    home.verify("other");
+}
+
+#[test]
 fn a_revert_is_not_undone_by_the_journal() {
     let home = Home::new();
     let node = Node::dev(&home, "");

@@ -18,4 +18,5 @@ mod network;
 mod restart;
 mod stopping;
 mod support;
+mod terminal;
 mod watched;

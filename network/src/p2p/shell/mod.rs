@@ -412,9 +412,9 @@ impl Shell {
                 let seconds = now.duration_since(at).as_secs().max(1);
                 let per_second = head.saturating_sub(from) / seconds;
                 let left_s = highest.saturating_sub(head).checked_div(per_second);
-                info!(head, of = highest, blocks_per_second = per_second, left_s, "catching up");
+                info!(target: "network::progress", head, of = highest, blocks_per_second = per_second, left_s, "catching up");
             }
-            None => info!(head, of = highest, "catching up"),
+            None => info!(target: "network::progress", head, of = highest, "catching up"),
         }
         self.progress.told = Some((now, head));
     }
