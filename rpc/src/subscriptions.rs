@@ -25,7 +25,7 @@ use crate::errors::{METHOD_NOT_FOUND, RpcError};
 use crate::eth::logs;
 use crate::eth::polling::announce;
 use crate::events::NewHead;
-use crate::objects::{self, Branch, ReceiptObject, Transactions, matching_logs};
+use crate::objects::{self, BlockObject, Branch, ReceiptObject, Transactions, matching_logs};
 use crate::params::{Call, LogQuery};
 use crate::session::{Session, Transport};
 
@@ -39,6 +39,8 @@ const SYNC_LOOK_EVERY: Duration = Duration::from_secs(1);
 enum Kind {
     /// Headers of blocks that become canonical.
     NewHeads,
+    /// The same blocks, whole.
+    NewBlocks,
     /// Logs of blocks that become canonical, and those of blocks that leave, marked as removed.
     Logs(LogQuery),
     /// Transactions that enter the pool.
@@ -142,9 +144,10 @@ fn read_kind(params: Option<&str>, api: &Api) -> Result<Kind, RpcError> {
     let mut call = Call::new(params, 2, &session)?;
     let kind = call.required::<String>()?;
     Ok(match kind.as_str() {
-        "newHeads" => match read_cursor(&mut call.clone())? {
-            Some(cursor) => Kind::Following(Feed::Heads, cursor),
-            None => Kind::NewHeads,
+        "newHeads" => match (read_cursor(&mut call.clone())?, call.optional::<HeadsOption>()?.unwrap_or_default()) {
+            (Some(cursor), _) => Kind::Following(Feed::Heads, cursor),
+            (None, HeadsOption { include_transactions: true }) => Kind::NewBlocks,
+            (None, _) => Kind::NewHeads,
         },
         "logs" => {
             let cursor = read_cursor(&mut call.clone())?;
@@ -176,6 +179,13 @@ fn read_cursor(call: &mut Call<'_>) -> Result<Option<Option<Cursor>>, RpcError> 
     Ok(call.optional::<CursorOption>()?.and_then(|option| option.cursor))
 }
 
+/// The option of `newHeads`, which is Besu's.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct HeadsOption {
+    include_transactions: bool,
+}
+
 /// The option of `transactionReceipts`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -198,6 +208,10 @@ async fn serve(api: Arc<Api>, sink: PendingSubscriptionSink, kind: Kind) {
         Kind::NewHeads => {
             let heads = api.events.heads.subscribe();
             push(sink, heads, |head| new_headers(head)).await;
+        }
+        Kind::NewBlocks => {
+            let heads = api.events.heads.subscribe();
+            push(sink, heads, |head| new_blocks(head)).await;
         }
         Kind::Logs(query) => {
             let heads = api.events.heads.subscribe();
@@ -293,6 +307,15 @@ fn new_headers(head: &NewHead) -> Vec<alloy_rpc_types_eth::Header> {
         return vec![objects::header(head.view.head())];
     }
     head.added.iter().map(|block| objects::header(&block.header)).collect()
+}
+
+/// Returns the same blocks, whole.
+fn new_blocks(head: &NewHead) -> Vec<BlockObject> {
+    let show = |block: &Arc<RecoveredBlock>| objects::block(&head.view, block, Transactions::Full).ok();
+    if head.added.is_empty() {
+        return head.view.block_by_hash(head.view.head().hash()).ok().flatten().iter().filter_map(show).collect();
+    }
+    head.added.iter().filter_map(show).collect()
 }
 
 /// Returns the receipts of the blocks that became canonical, a list per block that has some.

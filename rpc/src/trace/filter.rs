@@ -56,7 +56,11 @@ pub(crate) fn filter(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
         if deadline.has_passed() {
             return Err(RpcError::timed_out());
         }
-        let block = view.block_by_number(number)?.ok_or_else(RpcError::header_not_found)?;
+        let missing = || match number < view.base_number() {
+            true => RpcError::pruned_history(),
+            false => RpcError::header_not_found(),
+        };
+        let block = view.block_by_number(number)?.ok_or_else(missing)?;
         if replays::has_nothing(view.spec(), &block) {
             continue;
         }

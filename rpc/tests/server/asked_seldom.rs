@@ -145,6 +145,7 @@ async fn a_node_that_began_later_says_what_it_does_not_have() {
         ("eth_getLogs", json!([{ "fromBlock": "0x1", "address": counts }])),
         ("eth_feeHistory", json!(["0x4", "latest", [50]])),
         ("debug_getRawBlock", json!(["0x2"])),
+        ("trace_filter", json!([{ "fromBlock": "0x2", "toBlock": "latest" }])),
     ] {
         assert_eq!(node.refusal(method, params.clone()).await, gone, "{method} {params}");
     }

@@ -49,6 +49,7 @@ async fn new_heads_and_transactions_are_pushed() {
     let node = Node::usual().await;
     let client = connect(&node).await;
     let mut heads = subscribe(&client, json!(["newHeads"])).await;
+    let mut blocks = subscribe(&client, json!(["newHeads", { "includeTransactions": true }])).await;
     let mut hashes = subscribe(&client, json!(["newPendingTransactions"])).await;
     let mut whole = subscribe(&client, json!(["newPendingTransactions", true])).await;
     let raw = transfer(0, 0);
@@ -58,6 +59,9 @@ async fn new_heads_and_transactions_are_pushed() {
     let mined = node.chain.mine();
     let head = next(&mut heads).await;
     assert_eq!((&head["hash"], &head["number"]), (&json!(mined), &json!("0x1")));
+    let block = next(&mut blocks).await;
+    assert_eq!(block, node.call("eth_getBlockByNumber", json!(["latest", true])).await);
+    assert_eq!(block["transactions"][0]["from"], json!(account(0)));
     for field in ["parentHash", "timestamp", "nonce", "difficulty", "gasLimit", "logsBloom", "baseFeePerGas"] {
         assert!(head[field].is_string(), "{field}");
     }
