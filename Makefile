@@ -34,6 +34,8 @@ BLOCKS ?= 30
 HEADERS ?= 10000
 ORPHANS_MB ?= 64
 SYBILS ?= 200
+# After how many milliseconds the attacked node's allocator gives back what is free, so that what is measured is what the node holds.
+PURGE_DELAY ?= 10
 
 # bash counts its own SECONDS; only what make was given limits the cluster.
 ifeq ($(origin SECONDS),command line)
@@ -75,7 +77,7 @@ desk-built: setup
 	@scripts/desk.sh
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
-test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample meeting-sample ## runs every check, the slow ones small
+test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample hostile-peers meeting-sample ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
 lint: setup-all desk-built ## cargo fmt and clippy, warnings as errors; the crate `proof` without std
@@ -158,8 +160,8 @@ abuse-sample: build-all
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
 	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --profile long --test simulation --no-capture -E 'test(nodes_agree)'
 
-hostile-peers: build-all ## a node under attack over loopback: frames, bombs, bad seals, orphans, sybils, N seconds of each (HEADERS, ORPHANS_MB, SYBILS)
-	$(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS)
+hostile-peers: build-all ## a node under attack over loopback: frames, bombs, bad seals, orphans, sybils, N seconds of each (HEADERS, ORPHANS_MB, SYBILS; STRICT=1 on a quiet machine)
+	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS) $(if $(STRICT),--strict)
 
 fuzz: setup-all ## N mutated messages of each kind, and N arbitrary events for the machine (N, SEED)
 	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test messages --no-capture -E 'test(fuzz::)'

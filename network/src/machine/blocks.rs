@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alloy_consensus::EMPTY_ROOT_HASH;
 use alloy_primitives::B256;
 use chain::{ImportError, ImportOutcome, ViewError};
 use consensus::validation::FUTURE_BLOCK_SECONDS_MAX;
@@ -13,8 +14,8 @@ use super::bounded::{RecentBlocks, Seen, block_bytes};
 use super::event::PeerId;
 use super::job::{Job, Rebuild, RebuildFault};
 use super::limits::{
-    IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, REBUILD_BYTES_MAX, REBUILD_BYTES_PER_PEER, REBUILDS_MAX, REBUILDS_PER_PEER,
-    RECENT_BYTES_MAX, SEEN_BLOCKS_MAX, SIDE_BYTES_MAX,
+    IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, REBUILDS_MAX, REBUILDS_PER_PEER, RECENT_BYTES_MAX, SEEN_BLOCKS_MAX,
+    SIDE_BYTES_MAX,
 };
 use super::orphans::Orphans;
 use super::requests::Purpose;
@@ -53,11 +54,15 @@ struct Building {
 }
 
 impl Building {
-    /// Returns about how many bytes it takes as long as its transactions are fetched.
-    fn bytes(&self) -> usize {
-        /// A transaction's hash here, in the announcement that waits for its verdict and in the request, and the place for what is found.
-        const PER_TRANSACTION: usize = 3 * 32 + 8;
-        1024 + self.hashes.len() * PER_TRANSACTION
+    /// Tells whether none of its transactions is named, although there are some.
+    fn is_bare(&self) -> bool {
+        self.hashes.is_empty() && self.entry.header.transactions_root != EMPTY_ROOT_HASH
+    }
+
+    /// Counts the transactions that an answer must bring at least.
+    fn missing(&self) -> usize {
+        let unknown = self.found.iter().filter(|found| found.is_none()).count();
+        if self.is_bare() { 1 } else { unknown }
     }
 }
 
@@ -114,19 +119,7 @@ impl Blocks {
 
     /// Returns how many bytes are held here.
     pub(crate) fn bytes(&self) -> usize {
-        let building: usize = self.building.values().map(Building::bytes).sum();
-        self.orphans.bytes() + self.recent.bytes() + building
-    }
-
-    /// Tells whether there is room for one more block to be rebuilt whose transactions are to be fetched from `peer`.
-    fn has_room_for(&self, new: &Building) -> bool {
-        let of_peer: Vec<usize> =
-            self.building.values().filter(|known| known.peer == new.peer).map(Building::bytes).collect();
-        let (all, share) = (self.building.values().map(Building::bytes).sum::<usize>(), of_peer.iter().sum::<usize>());
-        all + new.bytes() <= REBUILD_BYTES_MAX
-            && (of_peer.is_empty() || share + new.bytes() <= REBUILD_BYTES_PER_PEER)
-            && of_peer.len() < REBUILDS_PER_PEER
-            && self.building.len() < REBUILDS_MAX
+        self.orphans.bytes() + self.recent.bytes()
     }
 }
 
@@ -228,7 +221,7 @@ impl Machine {
         Ok(grandparent.map(|timestamp| Anchor { parent, grandparent_timestamp: Some(timestamp) }))
     }
 
-    /// Begins to put a block together from the pool; what is missing is fetched from who has announced it.
+    /// Begins to put a block together from the pool; what is missing is fetched from who has announced it, and all where none is named.
     fn build(
         &mut self,
         context: &mut Context<'_>,
@@ -238,18 +231,19 @@ impl Machine {
         parent_timestamp: u64,
         hashes: Vec<B256>,
     ) {
+        let of_peer = self.blocks.building.values().filter(|building| building.peer == peer).count();
+        if self.blocks.building.len() >= REBUILDS_MAX || of_peer >= REBUILDS_PER_PEER {
+            self.verdict(context, peer, gossip, Verdict::Ignore);
+            return;
+        }
         let pool = context.ledger.pool();
         let found: Vec<_> = hashes.iter().map(|hash| pool.get(*hash).map(|pooled| pooled.transaction)).collect();
         let missing: Vec<B256> =
             hashes.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(hash, _)| *hash).collect();
         let block = entry.header.hash();
-        let is_fetching = !missing.is_empty();
-        let building = Building { peer, gossip, entry, parent_timestamp, hashes, found, is_fetching };
-        if !self.blocks.has_room_for(&building) {
-            self.verdict(context, peer, gossip, Verdict::Ignore);
-            return;
-        }
-        let id = self.blocks.next_building;
+        let mut building = Building { peer, gossip, entry, parent_timestamp, hashes, found, is_fetching: false };
+        building.is_fetching = building.missing() > 0;
+        let (is_fetching, id) = (building.is_fetching, self.blocks.next_building);
         self.blocks.next_building += 1;
         self.blocks.building.insert(id, building);
         if is_fetching {
@@ -278,8 +272,7 @@ impl Machine {
     /// Goes on with a block whose missing transactions have come.
     pub(crate) fn on_block_transactions(&mut self, context: &mut Context<'_>, id: u64, fetched: Vec<Vec<u8>>) {
         let Some(building) = self.blocks.building.get(&id) else { return };
-        let missing = building.found.iter().filter(|found| found.is_none()).count();
-        if fetched.len() < missing {
+        if fetched.len() < building.missing() {
             // The peer lacks them by now; nobody is to blame.
             self.give_up_building(context, id);
         } else {

@@ -77,7 +77,7 @@ pub struct Rebuild {
     pub entry: HeaderEntry,
     /// The parent's timestamp.
     pub parent_timestamp: u64,
-    /// The hashes of its transactions.
+    /// The hashes of its transactions; none where all were fetched.
     pub hashes: Vec<B256>,
     /// Those that the pool had; in block order, `None` where it had none.
     pub found: Vec<Option<RecoveredTransaction>>,
@@ -184,6 +184,10 @@ impl Rebuild {
         let decoded = self.fetched.par_iter().map(|bytes| recover(bytes)).collect::<Result<Vec<_>, _>>();
         let mut fetched = decoded.map_err(RebuildFault::Fetched)?.into_iter();
         let mut transactions = Vec::with_capacity(self.hashes.len());
+        let is_bare = self.hashes.is_empty();
+        if is_bare {
+            transactions.extend(fetched.by_ref());
+        }
         for (expected, found) in self.hashes.iter().zip(self.found) {
             let tx = found.or_else(|| fetched.next());
             let tx = tx.ok_or_else(|| RebuildFault::Fetched(format!("transaction {expected} is missing")))?;
@@ -203,7 +207,9 @@ impl Rebuild {
             withdrawals: withdrawals.clone(),
         };
         consensus::validation::validate_body(view.spec(), &header, &body, self.parent_timestamp)
-            .map_err(|error| RebuildFault::Block(error.to_string()))?;
+            // Where nothing was named, it is not the announcement that lies.
+            .map_err(|error| error.to_string())
+            .map_err(if is_bare && !transactions.is_empty() { RebuildFault::Fetched } else { RebuildFault::Block })?;
         let witness = self.entry.witness;
         Ok(RecoveredBlock { header, transactions, ommers: Vec::new(), withdrawals, witness })
     }

@@ -50,9 +50,9 @@ pub const SEEN_BLOCKS_MAX: usize = 4096;
 /// Room for blocks that were checked and passed on and are not imported yet, in bytes.
 pub const RECENT_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Room for compact blocks that wait for their parent or their time, in bytes.
-pub const ORPHAN_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const ORPHAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Room for one peer's share of them, in bytes.
-pub const ORPHAN_BYTES_PER_PEER: usize = 2 * 1024 * 1024;
+pub const ORPHAN_BYTES_PER_PEER: usize = 1024 * 1024;
 /// How far above the head a gossiped block may be for being kept as an orphan.
 pub const ORPHAN_DISTANCE_MAX: u64 = 256;
 /// How long an orphan is kept, in milliseconds.
@@ -63,11 +63,6 @@ pub const SIDE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const REBUILDS_MAX: usize = 32;
 /// How many blocks of one peer are being rebuilt at a time.
 pub const REBUILDS_PER_PEER: usize = 8;
-
-/// Room for the announcements of blocks that are being rebuilt, in bytes: three of the longest.
-pub const REBUILD_BYTES_MAX: usize = 25 * 1024 * 1024;
-/// Room for one peer's share of them, in bytes; one of any length it may have.
-pub const REBUILD_BYTES_PER_PEER: usize = 4 * 1024 * 1024;
 
 /// How many announced transactions wait to be fetched: four times what a pool holds.
 pub const WANTED_MAX: usize = 16_384;

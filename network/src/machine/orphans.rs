@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn sixty_four_megabytes_of_orphans_leave_the_newest_eight() {
+    fn sixty_four_megabytes_of_orphans_leave_the_newest_four() {
         let mut orphans = Orphans::default();
         for number in 0..64u64 {
             // About a megabyte each, from as many peers.
@@ -150,7 +150,7 @@ mod tests {
         }
         let kept: Vec<_> =
             orphans.children(B256::with_last_byte(1)).iter().map(|orphan| orphan.block.header.number).collect();
-        assert_eq!(kept, (56..64).collect::<Vec<_>>());
+        assert_eq!(kept, (60..64).collect::<Vec<_>>());
         assert_eq!((orphans.bytes(), orphans.by_peer.len(), orphans.order.len()), (0, 0, 0));
     }
 
@@ -158,7 +158,7 @@ mod tests {
     fn one_peer_has_its_share_only() {
         let mut orphans = Orphans::default();
         let kept = (0..8).filter(|number| orphans.keep(hash(*number), PeerId(1), block(*number, 32_000), 0, 0)).count();
-        assert_eq!(kept, 2);
+        assert_eq!(kept, 1);
         assert!(orphans.keep(hash(9), PeerId(2), block(9, 32_000), 0, 0));
         orphans.forget(PeerId(1));
         assert_eq!(orphans.children(B256::with_last_byte(1)).len(), 1);

@@ -90,8 +90,11 @@ fn block_transactions(view: &ChainView, block: B256, hashes: &[B256]) -> Result<
     Ok(Response::BlockTransactions(pick(&block.transactions, hashes)))
 }
 
-/// Returns the encodings of those of `transactions` that `hashes` name, which is in block order.
+/// Returns the encodings of those of `transactions` that `hashes` name, which is in block order; of all where they name none.
 pub(crate) fn pick(transactions: &[consensus::RecoveredTransaction], hashes: &[B256]) -> Vec<Vec<u8>> {
+    if hashes.is_empty() {
+        return transactions.iter().map(|tx| tx.transaction().encoded_2718()).collect();
+    }
     let mut wanted = hashes.iter().peekable();
     let mut found = Vec::new();
     for tx in transactions {

@@ -35,6 +35,12 @@ pub(crate) trait Wire: Sized {
     fn append(&self, out: &mut RlpStream);
     /// Reads the value from one item.
     fn read(item: &Rlp<'_>) -> Result<Self, DecodeError>;
+    /// Tells whether these bytes, of which the value was read, are its encoding.
+    fn is_encoded_as(&self, bytes: &[u8]) -> bool {
+        let mut again = RlpStream::new();
+        self.append(&mut again);
+        again.as_raw() == bytes
+    }
 }
 
 /// Returns the encoding of a message.
@@ -59,9 +65,15 @@ pub(crate) fn decode<T: Wire>(bytes: &[u8], max: usize) -> Result<T, DecodeError
     }
     let message = T::read(&Rlp::new(bytes))?;
     // The readers are lenient where RLP has two ways to write a thing; this is not.
-    let mut again = RlpStream::new();
-    message.append(&mut again);
-    if again.as_raw() == bytes { Ok(message) } else { Err(DecodeError::NotCanonical) }
+    if message.is_encoded_as(bytes) { Ok(message) } else { Err(DecodeError::NotCanonical) }
+}
+
+/// Returns how many bytes stand before the items of a list that take `payload` bytes together.
+pub(crate) fn prefix_bytes(payload: usize) -> usize {
+    /// A list that is no longer says its length in its first byte.
+    const SHORT_MAX: usize = 55;
+    let length_bits = usize::BITS - payload.leading_zeros();
+    if payload <= SHORT_MAX { 1 } else { 1 + usize::try_from(length_bits.div_ceil(8)).unwrap_or(usize::MAX) }
 }
 
 /// Reads the items of a list one after the other, at most `max`: no more is held than what `read` makes of them.

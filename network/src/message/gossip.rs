@@ -5,7 +5,7 @@ use consensus::{Header, RecoveredBlock, Witness};
 use rlp::{Rlp, RlpStream};
 
 use super::codec::{self, DecodeError, Wire};
-use super::limits::{BLOCK_TRANSACTIONS_MAX, GOSSIP_BYTES_MAX, NOTICES_MAX};
+use super::limits::{ANNOUNCED_TRANSACTIONS_MAX, GOSSIP_BYTES_MAX, NOTICES_MAX};
 
 /// Names what a gossip message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,17 +57,24 @@ pub struct CompactBlock {
     pub header: Header,
     /// The beneficiary's signature, where the chain names miners.
     pub witness: Option<Witness>,
-    /// The hashes of the transactions, in block order.
+    /// The hashes of the transactions, in block order; none where there are more than [`ANNOUNCED_TRANSACTIONS_MAX`].
     pub transactions: Vec<B256>,
 }
 
 impl CompactBlock {
+    /// Returns the same announcement without its transactions.
+    fn without_transactions(&self) -> Self {
+        Self { header: self.header.clone(), witness: self.witness, transactions: Vec::new() }
+    }
+
     /// Makes the announcement of a block.
     pub fn of(block: &RecoveredBlock) -> Self {
+        let named =
+            if block.transactions.len() > ANNOUNCED_TRANSACTIONS_MAX { &[][..] } else { &block.transactions[..] };
         Self {
             header: block.header.clone().into_header(),
             witness: block.witness,
-            transactions: block.transactions.iter().map(|tx| tx.hash()).collect(),
+            transactions: named.iter().map(|tx| tx.hash()).collect(),
         }
     }
 }
@@ -143,8 +150,24 @@ impl Wire for CompactBlock {
         Ok(Self {
             header: codec::header(&header)?,
             witness: codec::witness(&witness)?,
-            transactions: codec::hashes(&transactions, "transactions of a block", BLOCK_TRANSACTIONS_MAX)?,
+            transactions: codec::hashes(&transactions, "transactions of a block", ANNOUNCED_TRANSACTIONS_MAX)?,
         })
+    }
+
+    /// The hashes are megabytes where there are many. They were all read, so that their encoding is theirs where it is no longer than it
+    /// must be; only what stands before them is encoded anew, with no hash behind it.
+    fn is_encoded_as(&self, bytes: &[u8]) -> bool {
+        const HASH: usize = 33;
+        let Ok(items) = codec::fields::<3>(&Rlp::new(bytes), "block") else { return false };
+        let [header, witness, hashes] = items.map(|item| item.as_raw());
+        let bare = codec::encode(&self.without_transactions());
+        let Ok([bare_header, bare_witness, _]) = codec::fields::<3>(&Rlp::new(&bare), "block") else { return false };
+        let payload = self.transactions.len() * HASH;
+        let contents = header.len() + witness.len() + hashes.len();
+        header == bare_header.as_raw()
+            && witness == bare_witness.as_raw()
+            && hashes.len() == payload + codec::prefix_bytes(payload)
+            && bytes.len() == contents + codec::prefix_bytes(contents)
     }
 }
 

@@ -2,13 +2,13 @@
 //! before it allocates for them.
 
 /// The version of the wire messages; peers speak the same one or part. Since 2 gossip bears no signature of who published it: a message
-/// proves itself, or names what is fetched and then proves itself.
+/// proves itself, or names what is fetched and then proves itself; and a long block is announced by its header.
 pub const PROTOCOL_VERSION: u64 = 2;
 
-/// The longest gossip message, in bytes: a compact block with [`BLOCK_TRANSACTIONS_MAX`] hashes.
-pub const GOSSIP_BYTES_MAX: usize = BLOCK_TRANSACTIONS_MAX * 33 + HEADER_BYTES_MAX + 1024;
+/// The longest gossip message, in bytes: a compact block with [`ANNOUNCED_TRANSACTIONS_MAX`] hashes.
+pub const GOSSIP_BYTES_MAX: usize = ANNOUNCED_TRANSACTIONS_MAX * 33 + HEADER_BYTES_MAX + 1024;
 /// The longest request, in bytes: a status, or a list of hashes.
-pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
 /// The longest response, in bytes: a whole body (8 MiB since Osaka, EIP-7934; twice that for blocks of earlier forks).
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest status, in bytes: [`RULES_MAX`] rules of the greatest length come to 46 KiB.
@@ -26,6 +26,10 @@ pub const LOCATOR_MAX: usize = 48;
 pub const BODIES_MAX: usize = 128;
 /// The most transactions of one block: 8 MiB of the least transactions of about 100 bytes come to as many.
 pub const BLOCK_TRANSACTIONS_MAX: usize = 83_886;
+/// The most transactions that the announcement of a block names: as many transfers take 172 million gas. A block that has more is announced
+/// by its header alone, and whoever wants it fetches all of them from who announced it. So gossip, of which each peer may have half a
+/// message here, is a tenth as long.
+pub const ANNOUNCED_TRANSACTIONS_MAX: usize = 8192;
 /// The most transactions in one announcement: 40 bytes each.
 pub const NOTICES_MAX: usize = 1024;
 /// The most transactions in one request for those that were announced.

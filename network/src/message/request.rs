@@ -5,7 +5,7 @@ use rlp::{Rlp, RlpStream};
 
 use super::codec::{self, DecodeError, Wire};
 use super::limits::{
-    BLOCK_TRANSACTIONS_MAX, BODIES_MAX, CODES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, LOCATOR_MAX, POOL_NOTICES_MAX,
+    ANNOUNCED_TRANSACTIONS_MAX, BODIES_MAX, CODES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, LOCATOR_MAX, POOL_NOTICES_MAX,
     REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, RESPONSE_BYTES_SOFT, STATE_ROW_BYTES_MAX, STATE_ROWS_MAX, STATUS_BYTES_MAX,
     TRANSACTION_BYTES_MAX, TRANSACTIONS_MAX,
 };
@@ -31,7 +31,7 @@ pub enum Request {
     BlockTransactions {
         /// The block.
         block: B256,
-        /// The hashes of the transactions.
+        /// The hashes of the transactions; none: all are wanted.
         transactions: Vec<B256>,
     },
     /// Asks what is in the pool.
@@ -172,7 +172,7 @@ impl Wire for Request {
             3 => Ok(Self::Transactions(codec::hashes(&content, "transactions", TRANSACTIONS_MAX)?)),
             4 => {
                 let [block, transactions] = codec::fields(&content, "block transactions")?;
-                let transactions = codec::hashes(&transactions, "transactions", BLOCK_TRANSACTIONS_MAX)?;
+                let transactions = codec::hashes(&transactions, "transactions", ANNOUNCED_TRANSACTIONS_MAX)?;
                 Ok(Self::BlockTransactions { block: codec::hash(&block, "block")?, transactions })
             }
             5 => codec::fields::<0>(&content, "pool").map(|_| Self::Pool),

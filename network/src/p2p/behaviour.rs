@@ -45,6 +45,8 @@ const FRAME_MESSAGES_MAX: usize = 1;
 /// How many messages that were read from a connection may wait for the node beside the one that is next. More would be megabytes of each
 /// peer; a connection waits instead, and its peer with it.
 const EVENTS_AHEAD: usize = 0;
+/// How many streams of a peer may be about to say what they are for.
+const NEGOTIATING_MAX: usize = 16;
 /// How often the routing table is filled up.
 const BOOTSTRAP_EVERY: Duration = Duration::from_secs(60);
 /// How often a connection is tried, and when a silent one is given up: together within half a minute.
@@ -119,7 +121,8 @@ pub(crate) fn node_swarm(
     let transport = transport(config, &keypair)?;
     let swarm_config = libp2p::swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(KEPT)
-        .with_per_connection_event_buffer_size(EVENTS_AHEAD);
+        .with_per_connection_event_buffer_size(EVENTS_AHEAD)
+        .with_max_negotiating_inbound_streams(NEGOTIATING_MAX);
     Ok(Swarm::new(transport, behaviour, peer, swarm_config))
 }
 

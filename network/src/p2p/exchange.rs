@@ -23,7 +23,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 /// How many questions one connection may have open at a time.
 const STREAMS_MAX: usize = 32;
 /// Room for long requests that are being read, over all peers, in KiB; who comes later waits. One of the longest fits.
-const REQUESTS_KIB_MAX: u32 = 4 * 1024;
+const REQUESTS_KIB_MAX: u32 = 2 * 1024;
 /// The same for long responses.
 const RESPONSES_KIB_MAX: u32 = 16 * 1024;
 /// From how many bytes on a message takes of the room: no usual request is as long.

@@ -15,8 +15,10 @@ use super::identity::SwarmKey;
 /// How long two nodes may take until they know each other.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many streams a connection may have: a node needs some twenty. Each may hold a quarter of a megabyte that nobody has read yet.
-const STREAMS_MAX: usize = 64;
+/// How many streams a connection may have, as far as their windows go: with so many of 256 KiB each nothing of the connection's gigabyte is
+/// left, so that no stream gets a larger window. Otherwise a peer that sends fast and answers pings slowly is given windows of many
+/// megabytes, and what we have not read of them yet is held here. How many streams are really open the protocols on them say.
+const STREAMS_MAX: usize = 4096;
 
 type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 

@@ -153,3 +153,33 @@ fn a_peer_that_vanishes_leaves_the_sync_to_the_others() {
     serve_all(&mut bench, &theirs, &[2], honest);
     assert_eq!(bench.ledger.view().head().hash(), view.head().hash());
 }
+
+#[test]
+fn a_block_that_is_announced_by_its_header_alone_is_fetched_whole() {
+    let theirs = ledger();
+    store(&theirs, 0, 0, 7);
+    let block = mine(&theirs, 1, "a")[0].clone();
+    assert_eq!(block.transactions.len(), 1);
+    let mut bench = Bench::new(MachineConfig::default());
+    let bare = CompactBlock { transactions: Vec::new(), ..CompactBlock::of(&block) };
+    let announced = Gossip::Block(Box::new(bare)).encode();
+    let asked = Request::BlockTransactions { block: block.hash(), transactions: Vec::new() };
+    let Response::BlockTransactions(all) = serve::answer(&theirs, &asked).unwrap() else { panic!("another kind") };
+    assert_eq!(all.len(), 1);
+    // None of them, others than those, and too many: the announcement is not to blame.
+    let wrong = [vec![], vec![all[0].clone(), all[0].clone()], vec![vec![1]]];
+    for (peer, answer) in (1u64..).zip(wrong.into_iter().chain([all])) {
+        bench.welcome_equal(peer);
+        let actions = bench.gossip(peer, Topic::Blocks, announced.clone());
+        let sent = sent(&actions, peer);
+        let (request, _) = sent.iter().find(|(_, message)| *message == asked).expect("all are asked for");
+        let is_right = answer.len() == 1 && answer[0].len() > 1;
+        let is_lie = !answer.is_empty() && !is_right;
+        let actions = bench.answer(peer, *request, &Response::BlockTransactions(answer));
+        assert_eq!(verdicts(&actions), [if is_right { Verdict::Accept } else { Verdict::Ignore }], "{peer}");
+        let blamed =
+            actions.iter().any(|action| matches!(action, Action::Punish { offence: Offence::WrongResponse, .. }));
+        assert_eq!(blamed, is_lie, "{peer}");
+    }
+    assert_eq!(bench.ledger.view().head().hash(), block.hash());
+}

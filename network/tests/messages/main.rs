@@ -132,7 +132,7 @@ fn every_list_has_its_limit() {
     assert!(is_too_many(&Gossip::decode(Topic::Transactions, &announcement.out())));
     let mut block = RlpStream::new_list(3);
     block.append_raw(&alloy_rlp::encode(Header::default()), 1).append_empty_data();
-    block.append_raw(&list_of(&hash, BLOCK_TRANSACTIONS_MAX + 1), 1);
+    block.append_raw(&list_of(&hash, ANNOUNCED_TRANSACTIONS_MAX + 1), 1);
     let block = block.out();
     assert!(block.len() <= GOSSIP_BYTES_MAX, "the limit of hashes is reached before that of bytes");
     assert!(is_too_many(&Gossip::decode(Topic::Blocks, &block)));

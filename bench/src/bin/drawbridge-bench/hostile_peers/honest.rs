@@ -84,12 +84,22 @@ impl Honest {
         while hashes.len() < least || Instant::now() < until {
             hashes.push(self.send_block()?);
         }
+        self.wait_logged(&hashes)?;
         let (sent, came) = (self.miner.log()?, self.target.log()?);
         let time = |hash: &String| {
             let texts = ["new head", hash.as_str()];
             Ok(between(time_of(&sent, &texts)?, time_of(&came, &texts)?))
         };
         hashes.iter().map(time).collect()
+    }
+
+    /// Waits until both have logged the last of these blocks: they answer with it a moment before.
+    fn wait_logged(&self, hashes: &[String]) -> Result<(), Failure> {
+        let Some(last) = hashes.last() else { return Ok(()) };
+        for node in [&self.miner, &self.target] {
+            node.wait("its log", TRAVEL_MAX, |_| Ok(time_of(&node.log()?, &["new head", last]).is_ok()))?;
+        }
+        Ok(())
     }
 
     fn send_block(&mut self) -> Result<String, Failure> {

@@ -21,7 +21,8 @@ pub(crate) fn read(port: u16, name: &str) -> Result<u64, Failure> {
 
 fn value(page: &str, name: &str) -> Option<u64> {
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    line.split(' ').next()?.trim().parse().ok()
+    // Counts are written as numbers with a fraction.
+    line.split([' ', '.']).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_value_stands_behind_its_whole_name() {
-        let page = "# TYPE a counter\na_total_more 7\na_total 12\nb_total 3 1700000000\n";
+        let page = "# TYPE a counter\na_total_more 7\na_total 12.0\nb_total 3 1700000000\n";
         assert_eq!(["a_total", "b_total", "a"].map(|name| value(page, name)), [Some(12), Some(3), None]);
     }
 }

@@ -11,8 +11,8 @@ use super::attack::{AT_ONCE, Deed, Sizes, Term};
 use super::headers::bad_header;
 use super::stranger::{Stage, publish};
 
-/// Transactions in an orphan, which make it about a megabyte long.
-const TRANSACTIONS: u64 = 32_000;
+/// Transactions in an orphan, nearly as many as an announcement names: a quarter of a megabyte.
+const TRANSACTIONS: u64 = 8_000;
 /// Pauses between rounds, in which each peer sends one orphan, fill this share of the attack's time; sending takes the rest.
 const PAUSES_SHARE: u32 = 2;
 
@@ -25,7 +25,7 @@ pub(crate) async fn send(stage: Stage, sizes: Sizes, mut term: Term) -> Result<D
     }
     let rounds = u32::try_from(sizes.orphan_bytes / (TRANSACTIONS * 33 * u64::from(AT_ONCE)))?.max(1);
     // A line that is never empty: the node takes one after the other.
-    let pause = (sizes.time / rounds / PAUSES_SHARE).max(Duration::from_millis(20));
+    let pause = (sizes.time / rounds / PAUSES_SHARE).max(Duration::from_millis(5));
     while bytes < sizes.orphan_bytes {
         for peer in &peers {
             salt += 1;
