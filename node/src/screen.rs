@@ -1,7 +1,7 @@
 //! Standard error as a screen: the log's lines, and below them a bar that shows how far a long work is.
 //!
 //! There is a bar only where standard error is a terminal that can move its cursor, and one at a time. While it stands, the lines that
-//! say the same ([`is_progress`]) are left out on the screen; a log file has them all.
+//! say the same (`is_progress`) are left out on the screen; a log file has them all.
 
 use std::fmt;
 use std::io::{self, Write};

@@ -198,8 +198,8 @@ mod tests {
             &["chain id: ours 7, theirs 8", "config.chainId: ours 7, theirs 8"],
         );
         let mut other = status(&genesis(same, 30_000_000));
-        other.protocol = 2;
-        check(&other, 0, &["protocol version: ours 1, theirs 2; run the same version of the program"]);
+        other.protocol = PROTOCOL_VERSION + 1;
+        check(&other, 0, &["protocol version: ours 2, theirs 3; run the same version of the program"]);
         let mut other = status(&genesis(same, 30_000_000));
         other.fork_id = ForkId { hash: 1, next: 0 };
         check(&other, 0, &["forks: the schedules differ (ours 0x"]);
