@@ -210,6 +210,9 @@ impl Findings {
                 let value =
                     |fields: &serde_json::Map<String, Value>, name| fields.get(name).cloned().unwrap_or_default();
                 names.into_iter().find_map(|name| {
+                    if self.tolerated.tolerates_field(path, name, own, other) {
+                        return None;
+                    }
                     self.first_difference(&format!("{path}.{name}"), &value(fields, name), &value(others, name))
                 })
             }

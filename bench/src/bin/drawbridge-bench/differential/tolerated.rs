@@ -122,6 +122,15 @@ fn same_failure(own: &Value, other: &Value) -> bool {
     SAME_FAILURES.iter().any(|(words, others)| own.starts_with(words) && others.contains(&other))
 }
 
+/// What is tolerated of a whole step: geth shows the price of one that cannot be paid, Anvil what was left and is gone.
+const UNPAID: &str = "price of a step that cannot be paid";
+
+/// Tells whether two steps that cannot be paid differ in their price alone.
+fn is_unpaid(own: &Value, other: &Value) -> bool {
+    let could_not = own["error"].as_str().is_some_and(|error| error.starts_with("out of gas"));
+    could_not && own["gas"] == other["gas"] && other["gasCost"] == other["gas"]
+}
+
 /// Counts what was tolerated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(BTreeMap<&'static str, u64>);
@@ -136,11 +145,26 @@ impl Tally {
         found.is_some()
     }
 
+    /// Tells whether the field `name` of two objects is tolerated for what their other fields say, and counts it.
+    pub(crate) fn tolerates_field(&mut self, path: &str, name: &str, own: &Value, other: &Value) -> bool {
+        let is_meant = name == "gasCost"
+            && path.starts_with("struct logs.structLogs[")
+            && own[name] != other[name]
+            && is_unpaid(own, other);
+        if is_meant {
+            *self.0.entry(UNPAID).or_default() += 1;
+        }
+        is_meant
+    }
+
     /// Lists what was tolerated, how often, and why.
     pub(crate) fn lines(&self) -> Vec<String> {
         let count = |tolerated: &Tolerated| self.0.get(tolerated.name).copied().unwrap_or_default();
         let seen = TOLERATED.iter().filter(|tolerated| count(tolerated) > 0);
-        seen.map(|tolerated| format!("{} times: {} ({})", count(tolerated), tolerated.name, tolerated.reason)).collect()
+        let listed =
+            seen.map(|tolerated| format!("{} times: {} ({})", count(tolerated), tolerated.name, tolerated.reason));
+        let unpaid = self.0.get(UNPAID).map(|count| format!("{count} times: {UNPAID} (Anvil shows what was left)"));
+        listed.chain(unpaid).collect()
     }
 }
 
@@ -174,6 +198,22 @@ mod tests {
             ("callTracer.calls[0].gasUsed", json!("0x1"), json!("0x2"), false),
         ] {
             assert_eq!(Tally::default().tolerates(path, &own, &other), expected, "{path} {own} {other}");
+        }
+    }
+
+    #[test]
+    fn the_price_of_a_step_differs_only_where_it_cannot_be_paid() {
+        let step = |gas: u64, cost: u64, error: Value| json!({ "gas": gas, "gasCost": cost, "error": error });
+        let path = "struct logs.structLogs[3]";
+        for (own, other, expected) in [
+            (step(121, 2600, json!("out of gas")), step(121, 121, json!("OutOfGas")), true),
+            (step(121, 100, json!("out of gas")), step(121, 121, Value::Null), true),
+            (step(121, 2600, json!("out of gas")), step(121, 120, Value::Null), false),
+            (step(121, 100, Value::Null), step(121, 121, Value::Null), false),
+            (step(122, 2600, json!("out of gas")), step(121, 121, Value::Null), false),
+        ] {
+            assert_eq!(Tally::default().tolerates_field(path, "gasCost", &own, &other), expected, "{own} {other}");
+            assert!(!Tally::default().tolerates_field(path, "gas", &own, &other), "{own} {other}");
         }
     }
 }
