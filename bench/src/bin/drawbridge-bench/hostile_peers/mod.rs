@@ -27,8 +27,6 @@ use attack::{Attack, Deed, Term};
 use honest::Honest;
 use memory::Memory;
 
-/// How much the node's memory may grow, in bytes.
-const GROWTH_MAX: u64 = 64 << 20;
 /// Within this time an offender should be cut off.
 const CUT_OFF_TARGET: Duration = Duration::from_secs(1);
 /// As a share of the calm time, so long may honest blocks take under attack.
@@ -53,6 +51,9 @@ pub(crate) struct Flags {
     /// Megabytes of orphans
     #[arg(long, default_value_t = 64)]
     orphans_mb: u64,
+    /// Megabytes by which the node's memory may grow
+    #[arg(long, default_value_t = 64)]
+    growth_mb: u64,
     /// Sybils, from one address and then from as many
     #[arg(long, default_value_t = 200)]
     sybils: u16,
@@ -125,7 +126,7 @@ fn violations(flags: &Flags) -> Result<Vec<String>, Failure> {
         let mut outcome = suffer(&runtime, flags, &mut honest, attack)?;
         outcome.peak = memory.peak().saturating_sub(before);
         outcome.left = memory.now().saturating_sub(before);
-        violations.extend(judge(&outcome));
+        violations.extend(judge(&outcome, flags.growth_mb << 20));
         violations.extend(honest.check_place().err().map(|problem| format!("{attack}: {problem}")));
         outcomes.push(outcome);
     }
@@ -133,7 +134,7 @@ fn violations(flags: &Flags) -> Result<Vec<String>, Failure> {
     println!(
         "memory before: {:.1} MB; targets: growth at most {:.0} MB, cut off within {} ms, blocks at most {SLOWER_TARGET:.2} of calm",
         megabytes(before),
-        megabytes(GROWTH_MAX),
+        megabytes(flags.growth_mb << 20),
         CUT_OFF_TARGET.as_millis()
     );
     if flags.strict {
@@ -199,10 +200,10 @@ fn report(outcomes: &[Outcome]) -> String {
     table(&rows)
 }
 
-fn judge(outcome: &Outcome) -> Vec<String> {
+fn judge(outcome: &Outcome, growth_max: u64) -> Vec<String> {
     let Outcome { attack, deed, peak, .. } = outcome;
     let mut violations: Vec<_> = deed.problems.iter().map(|problem| format!("{attack}: {problem}")).collect();
-    if *peak > GROWTH_MAX {
+    if *peak > growth_max {
         violations.push(format!("{attack}: memory has grown by {:.1} MB", megabytes(*peak)));
     }
     if deed.offenders > deed.cut_off.len() {
