@@ -89,7 +89,7 @@ fn is_empty_account(own: &Value, other: &Value) -> bool {
 }
 
 fn is_zero_word(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.trim_start_matches("0x").bytes().all(|digit| digit == b'0'))
+    value.as_str().is_some_and(is_zero)
 }
 
 /// Groups of words that mean the same failure: geth's begin with the first, Anvil's are one of the others.
@@ -131,6 +131,17 @@ fn is_unpaid(own: &Value, other: &Value) -> bool {
     own["gas"] == other["gas"] && (error.starts_with("out of gas") || error.starts_with("gas uint64 overflow"))
 }
 
+/// What is tolerated of a whole frame: geth tells who destroys itself in its own favour and with how much, Anvil does not.
+const OWN_FAVOUR: &str = "frame of a contract that destroys itself in its own favour";
+
+fn is_in_own_favour(own: &Value, other: &Value) -> bool {
+    own["type"] == "SELFDESTRUCT" && own["from"] == own["to"] && other["from"].as_str().is_some_and(is_zero)
+}
+
+fn is_zero(digits: &str) -> bool {
+    digits.trim_start_matches("0x").bytes().all(|digit| digit == b'0')
+}
+
 /// Counts what was tolerated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(BTreeMap<&'static str, u64>);
@@ -147,14 +158,16 @@ impl Tally {
 
     /// Tells whether the field `name` of two objects is tolerated for what their other fields say, and counts it.
     pub(crate) fn tolerates_field(&mut self, path: &str, name: &str, own: &Value, other: &Value) -> bool {
-        let is_meant = name == "gasCost"
-            && path.starts_with("struct logs.structLogs[")
-            && own[name] != other[name]
-            && is_unpaid(own, other);
-        if is_meant {
-            *self.0.entry(UNPAID).or_default() += 1;
-        }
-        is_meant
+        let is_step = path.starts_with("struct logs.structLogs[") && name == "gasCost";
+        let is_frame = path.starts_with("callTracer") && (name == "from" || name == "to" || name == "value");
+        let what = match () {
+            () if own[name] == other[name] => return false,
+            () if is_step && is_unpaid(own, other) => UNPAID,
+            () if is_frame && is_in_own_favour(own, other) => OWN_FAVOUR,
+            () => return false,
+        };
+        *self.0.entry(what).or_default() += 1;
+        true
     }
 
     /// Lists what was tolerated, how often, and why.
@@ -163,10 +176,14 @@ impl Tally {
         let seen = TOLERATED.iter().filter(|tolerated| count(tolerated) > 0);
         let listed =
             seen.map(|tolerated| format!("{} times: {} ({})", count(tolerated), tolerated.name, tolerated.reason));
-        let unpaid = self.0.get(UNPAID).map(|count| {
-            format!("{count} times: {UNPAID} (geth shows it whole, Anvil what was paid of it, or what was left)")
-        });
-        listed.chain(unpaid).collect()
+        let wholes = [
+            (UNPAID, "geth shows it whole, Anvil what was paid of it, or what was left"),
+            (OWN_FAVOUR, "geth tells who and with how much, Anvil neither"),
+        ];
+        let wholes = wholes
+            .into_iter()
+            .filter_map(|(name, reason)| self.0.get(name).map(|count| format!("{count} times: {name} ({reason})")));
+        listed.chain(wholes).collect()
     }
 }
 
@@ -217,6 +234,22 @@ mod tests {
         ] {
             assert_eq!(Tally::default().tolerates_field(path, "gasCost", &own, &other), expected, "{own} {other}");
             assert!(!Tally::default().tolerates_field(path, "gas", &own, &other), "{own} {other}");
+        }
+    }
+
+    #[test]
+    fn who_destroys_itself_in_its_own_favour_may_be_unnamed() {
+        let frame = |from: &str, to: &str| json!({ "type": "SELFDESTRUCT", "from": from, "to": to, "value": "0x5" });
+        for (own, other, expected) in [
+            (frame("0x12", "0x12"), frame("0x00", "0x12"), true),
+            (frame("0x12", "0x13"), frame("0x00", "0x13"), false),
+            (frame("0x12", "0x12"), frame("0x14", "0x12"), false),
+        ] {
+            assert_eq!(
+                Tally::default().tolerates_field("callTracer.calls[0]", "from", &own, &other),
+                expected,
+                "{own}"
+            );
         }
     }
 }
