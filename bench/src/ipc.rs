@@ -41,17 +41,8 @@ impl Ipc {
     /// # Errors
     /// The connection is gone, or the answer is no JSON-RPC.
     pub fn try_call(&mut self, method: &str, params: Value) -> Result<Result<Value, String>, Failure> {
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        self.stream.get_mut().write_all(request.to_string().as_bytes())?;
-        let mut line = String::new();
-        if self.stream.read_line(&mut line)? == 0 {
-            return Err("the node has closed the connection".into());
-        }
-        let mut answer: Value = serde_json::from_str(&line)?;
-        Ok(match answer.get("error") {
-            Some(error) => Err(error["message"].as_str().unwrap_or("?").to_owned()),
-            None => Ok(answer["result"].take()),
-        })
+        let answer = self.exchange(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))?;
+        Ok(result_of(answer))
     }
 
     /// Calls a method that must succeed.
@@ -60,6 +51,37 @@ impl Ipc {
     /// As [`Ipc::try_call`], and where the node answers with an error.
     pub fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
         self.try_call(method, params)?.map_err(|error| format!("{method}: {error}").into())
+    }
+
+    /// Calls a method with each of these parameters, in one batch; all must succeed.
+    ///
+    /// # Errors
+    /// As [`Ipc::call`], and where an answer is missing.
+    pub fn call_all(&mut self, method: &str, params: impl Iterator<Item = Value>) -> Result<Vec<Value>, Failure> {
+        let request = |(id, params)| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let batch: Vec<Value> = params.enumerate().map(request).collect();
+        let count = batch.len();
+        let answers = match self.exchange(&Value::Array(batch))? {
+            Value::Array(answers) if answers.len() == count => answers,
+            other => return Err(format!("{method}: not {count} answers but {other}").into()),
+        };
+        answers.into_iter().map(|answer| result_of(answer).map_err(|error| format!("{method}: {error}").into())).collect()
+    }
+
+    fn exchange(&mut self, request: &Value) -> Result<Value, Failure> {
+        self.stream.get_mut().write_all(request.to_string().as_bytes())?;
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err("the node has closed the connection".into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+fn result_of(mut answer: Value) -> Result<Value, String> {
+    match answer.get("error") {
+        Some(error) => Err(error["message"].as_str().unwrap_or("?").to_owned()),
+        None => Ok(answer["result"].take()),
     }
 }
 

@@ -22,9 +22,6 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 /// An attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Attack {
-    /// None: what the node does while blocks come, and nothing else.
-    #[value(skip)]
-    None,
     /// Malformed bytes on bare sockets.
     Frames,
     /// Malformed requests, responses and gossip, and RLP that promises more than it holds.
@@ -84,7 +81,6 @@ pub(crate) struct Deed {
 impl fmt::Display for Attack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::None => "none",
             Self::Frames => "malformed frames",
             Self::Bombs => "RLP bombs",
             Self::Seals => "headers with bad seals",
@@ -140,12 +136,8 @@ impl Attack {
     }
 
     /// Attacks until it is over.
-    pub(crate) async fn run(self, stage: Stage, sizes: Sizes, mut term: Term) -> Result<Deed, Failure> {
+    pub(crate) async fn run(self, stage: Stage, sizes: Sizes, term: Term) -> Result<Deed, Failure> {
         match self {
-            Self::None => {
-                term.over().await;
-                Ok(Deed::default())
-            }
             Self::Frames => send_frames(stage, term).await,
             Self::Bombs => {
                 let deed = one_after_the_other(stage, term, |stage, turn| Box::pin(bombs::throw(stage, turn))).await?;

@@ -18,7 +18,7 @@ use super::attack::{Heard, Trust};
 use super::metrics;
 
 /// Transfers in a block.
-const TRANSFERS: usize = 200;
+pub(crate) const TRANSFERS: usize = 200;
 /// How long transactions and blocks may take from the miner to the node.
 const TRAVEL_MAX: Duration = Duration::from_secs(60);
 
@@ -78,10 +78,10 @@ impl Honest {
         Arc::new(move || metrics::read(port, "drawbridge_gossip_received_total"))
     }
 
-    /// Mines blocks until `until`, at least `least`, and returns how long each took from the miner's new head to the node's.
-    pub(crate) fn send_blocks(&mut self, until: Instant, least: usize) -> Result<Vec<Duration>, Failure> {
-        let mut hashes = Vec::new();
-        while hashes.len() < least || Instant::now() < until {
+    /// Mines blocks for `time`, at least `least`, and returns how long each took from the miner's new head to the node's.
+    pub(crate) fn send_blocks(&mut self, time: Duration, least: usize) -> Result<Vec<Duration>, Failure> {
+        let (begun, mut hashes) = (Instant::now(), Vec::new());
+        while hashes.len() < least || begun.elapsed() < time {
             hashes.push(self.send_block()?);
         }
         self.wait_logged(&hashes)?;
@@ -106,9 +106,9 @@ impl Honest {
         let mut miner = self.miner.ipc()?;
         let before = quantity(&miner.call("eth_blockNumber", json!([]))?)?;
         let order = ether_transfer(Address::repeat_byte(0x77), 1);
-        for sender in self.senders.iter_mut().take(TRANSFERS) {
-            miner.call("eth_sendRawTransaction", json!([sender.sign_raw(&chain::terms(), &order).hex]))?;
-        }
+        let senders = self.senders.iter_mut().take(TRANSFERS);
+        let signed = senders.map(|sender| json!([sender.sign_raw(&chain::terms(), &order).hex]));
+        miner.call_all("eth_sendRawTransaction", signed)?;
         let expected = u64::try_from(TRANSFERS)?;
         self.target.wait("the transactions", TRAVEL_MAX, |ipc| {
             Ok(quantity(&ipc.call("txpool_status", json!([]))?["pending"])? >= expected)

@@ -16,7 +16,7 @@ mod stranger;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bench::Failure;
 use bench::summary::{median, millis, percentile, row, table};
@@ -24,15 +24,17 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use attack::{Attack, Deed, Term};
-use honest::Honest;
+use honest::{Honest, TRANSFERS};
 use memory::Memory;
 
 /// Within this time an offender should be cut off.
 const CUT_OFF_TARGET: Duration = Duration::from_secs(1);
 /// As a share of the calm time, so long may honest blocks take under attack.
 const SLOWER_TARGET: f64 = 1.10;
-/// Blocks that are sent before anything is measured.
-const WARM_UP: usize = 10;
+/// Before anything is measured blocks are sent, so many at a time and so many at most, until so many let the memory grow by less than this.
+const WARM_UP_STEP: usize = 100;
+const WARM_UP_MAX: usize = 1_000;
+const STEADY_BYTES: u64 = 1 << 20;
 /// How many blocks are sent at least during an attack, which lasts as long.
 const BLOCKS_MIN: usize = 10;
 
@@ -101,9 +103,10 @@ fn runtime() -> Result<Runtime, Failure> {
 struct Outcome {
     attack: Attack,
     deed: Deed,
-    /// How long each honest block took.
+    /// How long each honest block took, and those in the calm times before and after.
     blocks: Vec<Duration>,
-    /// The most memory meanwhile, and what was left of it, in bytes above what there was before the first attack.
+    calm: Vec<Duration>,
+    /// The most memory meanwhile and in the calm time after, and what was left then, in bytes above what there was before the first attack.
     peak: u64,
     left: u64,
 }
@@ -115,61 +118,82 @@ fn violations(flags: &Flags) -> Result<Vec<String>, Failure> {
     std::fs::create_dir_all(&folder)?;
     let runtime = runtime()?;
     let mut honest = Honest::start(&flags.node, &folder)?;
-    honest.send_blocks(Instant::now() + flags.time(), WARM_UP)?;
     let memory = Memory::watch(honest.target_id());
-    let before = memory.now();
+    let warm_up = warm_up(&mut honest, &memory)?;
+    let before = memory.peak();
     let (mut outcomes, mut violations) = (Vec::new(), Vec::new());
-    let wanted = Attack::all(&flags.only);
-    // The same time without an attack, before and after: what grows or is slow then is no attacker's doing.
-    for attack in [Attack::None].into_iter().chain(wanted).chain([Attack::None]) {
+    let mut calm = vec![honest.send_blocks(flags.time(), BLOCKS_MIN)?];
+    for attack in Attack::all(&flags.only) {
         memory.forget_peak();
-        let mut outcome = suffer(&runtime, flags, &mut honest, attack)?;
-        outcome.peak = memory.peak().saturating_sub(before);
-        outcome.left = memory.now().saturating_sub(before);
-        violations.extend(judge(&outcome, flags.growth_mb << 20));
+        let (deed, blocks) = suffer(&runtime, flags, &mut honest, attack)?;
         violations.extend(honest.check_place().err().map(|problem| format!("{attack}: {problem}")));
+        let after = honest.send_blocks(flags.time(), BLOCKS_MIN)?;
+        let beside = calm.last().into_iter().flatten().chain(&after).copied().collect();
+        let (peak, left) = (memory.peak().saturating_sub(before), memory.now().saturating_sub(before));
+        let outcome = Outcome { attack, deed, blocks, calm: beside, peak, left };
+        violations.extend(judge(&outcome, flags.growth_mb << 20));
+        calm.push(after);
         outcomes.push(outcome);
     }
     println!("{}", report(&outcomes));
+    println!("memory before: {:.1} MB, after {warm_up} blocks of {TRANSFERS} transfers", megabytes(before));
+    println!("calm times beside those next to them: {}", calm_shares(&calm));
     println!(
-        "memory before: {:.1} MB; targets: growth at most {:.0} MB, cut off within {} ms, blocks at most {SLOWER_TARGET:.2} of calm",
-        megabytes(before),
-        megabytes(flags.growth_mb << 20),
+        "targets: growth at most {} MB, cut off within {} ms, blocks at most {SLOWER_TARGET:.2} of calm",
+        flags.growth_mb,
         CUT_OFF_TARGET.as_millis()
     );
     if flags.strict {
-        let calm = median(&calm_blocks(&outcomes));
-        violations.extend(outcomes.iter().flat_map(|outcome| judge_strictly(outcome, calm)));
+        violations.extend(outcomes.iter().flat_map(judge_strictly));
     }
     honest.stop()?;
     Ok(violations)
 }
 
-/// Attacks for a while, and sends blocks meanwhile.
-fn suffer(runtime: &Runtime, flags: &Flags, honest: &mut Honest, attack: Attack) -> Result<Outcome, Failure> {
+/// Sends blocks until they alone let the node's memory grow no more: its caches and write buffers are full then, and what it takes
+/// beyond that is the attackers' doing. Returns how many blocks that were.
+fn warm_up(honest: &mut Honest, memory: &Memory) -> Result<usize, Failure> {
+    let mut sent = 0;
+    while sent < WARM_UP_MAX {
+        let before = memory.peak();
+        honest.send_blocks(Duration::ZERO, WARM_UP_STEP)?;
+        sent += WARM_UP_STEP;
+        if memory.peak().saturating_sub(before) < STEADY_BYTES {
+            break;
+        }
+    }
+    Ok(sent)
+}
+
+/// Attacks for a while, and sends blocks meanwhile; returns how long each took.
+fn suffer(
+    runtime: &Runtime,
+    flags: &Flags,
+    honest: &mut Honest,
+    attack: Attack,
+) -> Result<(Deed, Vec<Duration>), Failure> {
     let stage = runtime.block_on(stranger::Stage::learn(honest.target()?, honest.genesis(), honest.spec()))?;
     let sizes = attack::Sizes::of(flags, honest.trust(), honest.heard());
     let (end, over) = tokio::sync::watch::channel(false);
     let under_way = runtime.spawn(attack.run(stage, sizes, Term(over)));
-    let blocks = honest.send_blocks(Instant::now() + flags.time(), BLOCKS_MIN)?;
+    let blocks = honest.send_blocks(flags.time(), BLOCKS_MIN)?;
     // It may have ended by an error, which comes next.
     let _ = end.send(true);
     let deed = runtime.block_on(under_way)?.map_err(|error| format!("{attack}: {error}"))?;
-    Ok(Outcome { attack, deed, blocks, peak: 0, left: 0 })
+    Ok((deed, blocks))
 }
 
-/// Returns the times of the blocks of all calm times.
-fn calm_blocks(outcomes: &[Outcome]) -> Vec<Duration> {
-    let calm = outcomes.iter().filter(|outcome| outcome.attack == Attack::None);
-    calm.flat_map(|outcome| outcome.blocks.iter().copied()).collect()
+/// Says how far calm times differ from each other, which is how far the shares of the attacks may be off.
+fn calm_shares(calm: &[Vec<Duration>]) -> String {
+    let shares = calm.windows(2).map(|pair| median(&pair[1]).as_secs_f64() / median(&pair[0]).as_secs_f64());
+    shares.map(|share| format!("{share:.2}")).collect::<Vec<_>>().join(", ")
 }
 
-fn share(outcome: &Outcome, calm: Duration) -> f64 {
-    median(&outcome.blocks).as_secs_f64() / calm.as_secs_f64()
+fn share(outcome: &Outcome) -> f64 {
+    median(&outcome.blocks).as_secs_f64() / median(&outcome.calm).as_secs_f64()
 }
 
 fn report(outcomes: &[Outcome]) -> String {
-    let calm = median(&calm_blocks(outcomes));
     let mut rows = vec![row([
         &"attack",
         &"sent",
@@ -194,7 +218,7 @@ fn report(outcomes: &[Outcome]) -> String {
             &format!("{:.1}", megabytes(outcome.left)),
             &outcome.blocks.len(),
             &format!("{:.1}", millis(median(&outcome.blocks))),
-            &format!("{:.2}", share(outcome, calm)),
+            &format!("{:.2}", share(outcome)),
         ])
     }));
     table(&rows)
@@ -215,13 +239,13 @@ fn judge(outcome: &Outcome, growth_max: u64) -> Vec<String> {
 
 /// Judges the times, and whether the attack was as large as it was to be: on a machine that is busy with other things the attackers, who
 /// are last in line for the cores, are slow themselves.
-fn judge_strictly(outcome: &Outcome, calm: Duration) -> Vec<String> {
+fn judge_strictly(outcome: &Outcome) -> Vec<String> {
     let Outcome { attack, deed, .. } = outcome;
     let mut violations: Vec<_> = deed.shortfalls.iter().map(|problem| format!("{attack}: {problem}")).collect();
     if median(&deed.cut_off) > CUT_OFF_TARGET {
         violations.push(format!("{attack}: offenders were cut off after {:?} in the median", median(&deed.cut_off)));
     }
-    let share = share(outcome, calm);
+    let share = share(outcome);
     if share > SLOWER_TARGET {
         violations.push(format!("{attack}: honest blocks take {share:.2} of their calm time"));
     }
