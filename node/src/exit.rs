@@ -35,6 +35,8 @@ pub enum Fatal {
         want: B256,
         /// The first field that differs, where it is known.
         difference: Option<String>,
+        /// The file in it that says so; none: the database.
+        file: Option<PathBuf>,
     },
     /// A port or socket that the node must listen on is taken.
     PortInUse {
@@ -134,7 +136,12 @@ impl Fatal {
         match self {
             Self::Usage { .. } => "see `drawbridge --help`".into(),
             Self::Config { remedy, .. } | Self::Key { remedy, .. } => remedy.clone(),
-            Self::GenesisMismatch { datadir, .. } => format!(
+            Self::GenesisMismatch { datadir, file: Some(file), .. } => format!(
+                "choose another --datadir; if nothing in {0} is needed any more, delete the old chain with `drawbridge removedb --datadir {0}` and remove {1}",
+                datadir.display(),
+                file.display()
+            ),
+            Self::GenesisMismatch { datadir, file: None, .. } => format!(
                 "use the chain file that {0} was started with, choose another --datadir, or delete the old chain with `drawbridge removedb --datadir {0}`",
                 datadir.display()
             ),
@@ -168,9 +175,9 @@ impl Display for Fatal {
             | Self::Disk { cause }
             | Self::BackupDamaged { cause }
             | Self::Key { cause, .. } => formatter.write_str(cause),
-            Self::GenesisMismatch { datadir, have, want, difference } => {
-                let datadir = datadir.display();
-                write!(formatter, "{datadir} contains incompatible genesis (have {have}, want {want})")?;
+            Self::GenesisMismatch { datadir, have, want, difference, file } => {
+                let place = file.as_ref().unwrap_or(datadir).display();
+                write!(formatter, "{place} contains incompatible genesis (have {have}, want {want})")?;
                 match difference {
                     Some(field) => write!(formatter, "; they differ in {field}"),
                     None => Ok(()),
@@ -246,6 +253,7 @@ mod tests {
                 have: B256::ZERO,
                 want: B256::ZERO,
                 difference: Some("config.chainId".into()),
+                file: None,
             },
             Fatal::PortInUse { address: "127.0.0.1:8545".into(), flag: "--http.port" },
             Fatal::Internal { cause: text() },

@@ -105,7 +105,7 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         Command::Doctor(_) => doctor::run(&loaded.config, &mut io::stdout()),
         Command::Network(command) => network::run(&command, &mut io::stdout()),
         Command::Join(args) => {
-            let config = network::prepare(&args.ticket, loaded.config, &mut io::stdout())?;
+            let config = network::prepare(&args.ticket, loaded, &mut io::stdout())?;
             if args.prepare { Ok(()) } else { run::node(config, log) }
         }
         Command::Bootnode(args) => bootnode::run(&args, &loaded.config.network, &mut io::stdout()),

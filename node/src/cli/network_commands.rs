@@ -115,7 +115,7 @@ pub struct RunArgs {
 pub struct JoinArgs {
     /// The line that `network ticket` has printed
     pub ticket: String,
-    /// Write the files and end, without running a node
+    /// Write the files and end, without running a node; the other flags are kept in node.toml for the next start
     #[arg(long)]
     pub prepare: bool,
     /// The node.

@@ -131,7 +131,8 @@ pub struct ChainConfig {
 /// Says where the chain's rules and first block come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ChainFileChoice {
-    /// The chain that the data directory holds; on the first start the private chain that ships with the program.
+    /// The chain that the data directory holds, in its database or, before the first start, as `genesis.json`; else the private chain
+    /// that ships with the program.
     #[default]
     Stored,
     /// The development chain that ships with the program.

@@ -11,6 +11,7 @@ mod dev_chain;
 mod devices;
 mod doors;
 mod exit_codes;
+mod joining;
 mod legacy;
 mod migration;
 mod mining;

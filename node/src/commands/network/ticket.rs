@@ -58,6 +58,8 @@ pub struct Ticket {
     pub boot_nodes: Vec<PeerAddress>,
     /// The wrapped swarm key, where the network has one.
     pub swarm_key: Option<Value>,
+    /// Its fingerprint, by which a key that is there already is known; tickets of earlier versions have none.
+    pub swarm_key_fingerprint: Option<String>,
 }
 
 impl Ticket {
@@ -70,6 +72,7 @@ impl Ticket {
             "chainFileAt": self.chain_file_address,
             "boot": self.boot_nodes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "swarmKey": self.swarm_key,
+            "swarmKeyFingerprint": self.swarm_key_fingerprint,
         });
         let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
         let bytes = packed.write_all(json.to_string().as_bytes()).and_then(|()| packed.finish());
@@ -123,6 +126,7 @@ impl Ticket {
             chain_file_address: text("chainFileAt"),
             boot_nodes: boot_nodes?,
             swarm_key: Some(json["swarmKey"].clone()).filter(|key| !key.is_null()),
+            swarm_key_fingerprint: text("swarmKeyFingerprint"),
         })
     }
 
@@ -149,13 +153,13 @@ pub(super) fn run(args: &TicketArgs, out: &mut dyn Write) -> Result<(), Fatal> {
         return Err(Fatal::Usage { cause: "a ticket needs nodes to ask: name them by --bootnodes".to_owned() });
     }
     let key_file = args.swarmkey.clone().unwrap_or_else(|| args.folder.join("swarm.key"));
-    let swarm_key = match key_file.exists() || args.swarmkey.is_some() {
-        false => None,
+    let (swarm_key, swarm_key_fingerprint) = match key_file.exists() || args.swarmkey.is_some() {
+        false => (None, None),
         true => {
             let key = SwarmKey::load(&key_file).map_err(|error| key_error(&error))?;
             let password = Passwords::open(args.password.as_deref())?.next_new("Password of the ticket: ")?;
             let strength = if args.lightkdf { KdfStrength::Light } else { KdfStrength::Standard };
-            Some(wrap_secret(&key.to_bytes(), &password, strength))
+            (Some(wrap_secret(&key.to_bytes(), &password, strength)), Some(key.fingerprint()))
         }
     };
     // Spaces and line breaks are of no use in a line.
@@ -167,6 +171,7 @@ pub(super) fn run(args: &TicketArgs, out: &mut dyn Write) -> Result<(), Fatal> {
         chain_file_address: args.genesis_url.clone(),
         boot_nodes,
         swarm_key,
+        swarm_key_fingerprint,
     };
     say(out, ticket.encode())
 }
@@ -239,6 +244,7 @@ mod tests {
             chain_file_address: None,
             boot_nodes: vec![boot.parse().unwrap()],
             swarm_key: swarm_key.map(|key| wrap_secret(&key.to_bytes(), "pass", KdfStrength::Light)),
+            swarm_key_fingerprint: swarm_key.map(|key| key.fingerprint()),
         }
     }
 
