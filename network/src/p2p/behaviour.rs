@@ -49,7 +49,7 @@ const EVENTS_AHEAD: usize = 0;
 const NEGOTIATING_MAX: usize = 16;
 /// How often the routing table is filled up.
 const BOOTSTRAP_EVERY: Duration = Duration::from_secs(60);
-/// How often a connection is tried, and when a silent one is given up: together within half a minute.
+/// How often a connection is tried, and for how long an answer is waited for; a connection on which several in a row are lost is closed.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that are only begun; whoever does not finish soon makes room.

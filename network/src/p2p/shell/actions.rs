@@ -158,7 +158,7 @@ impl Shell {
         let _ = self.changes.send(PeerChange { peer, address, gone: Some(reason.clone()) });
         // Whoever is kept out for long needs no answer.
         let patience = if ban >= Duration::from_millis(BAN_MS) { Duration::ZERO } else { PARTING };
-        self.parting.insert(peer, Parting { at: Instant::now() + patience, ban, reason });
+        self.parting.insert(peer, Parting { at: Some(Instant::now() + patience), ban, reason });
     }
 
     /// Calls a peer.

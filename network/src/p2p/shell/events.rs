@@ -24,13 +24,21 @@ use crate::p2p::gate::Refused;
 use crate::p2p::handle::PeerChange;
 use crate::p2p::names::gossip_id;
 
+/// How many pings in a row are lost on a connection, beside the first, before it is closed: that is about a minute and a half, in which a
+/// slow line would have brought one.
+const PINGS_LOST_MAX: u32 = 3;
+
 impl Shell {
     /// Takes what happened in the swarm.
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<NodeBehaviourEvent>) -> Result<(), ShellError> {
         match event {
             SwarmEvent::Behaviour(event) => return self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => self.on_established(peer_id, &endpoint),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                self.pings_lost.remove(&connection_id);
+                if num_established > 0 {
+                    return Ok(());
+                }
                 let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
                 return self.on_closed(peer_id, cause);
             }
@@ -62,9 +70,8 @@ impl Shell {
             NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_identified(peer_id, info)
             }
-            NodeBehaviourEvent::Ping(ping::Event { peer, result: Ok(round_trip), .. }) => {
-                let latency = u64::try_from(round_trip.as_millis()).ok();
-                self.board.with_peer(&peer, |known| known.latency_ms = latency);
+            NodeBehaviourEvent::Ping(event) => {
+                self.on_ping(event);
                 Ok(())
             }
             NodeBehaviourEvent::Kademlia(kad::Event::RoutingUpdated { peer, addresses, .. }) => {
@@ -85,6 +92,28 @@ impl Shell {
         }
     }
 
+    fn on_ping(&mut self, event: ping::Event) {
+        let ping::Event { peer, connection, result } = event;
+        match result {
+            Ok(round_trip) => {
+                self.pings_lost.remove(&connection);
+                let latency = u64::try_from(round_trip.as_millis()).ok();
+                self.board.with_peer(&peer, |known| known.latency_ms = latency);
+            }
+            // It answers what it knows.
+            Err(ping::Failure::Unsupported) => {}
+            Err(error) => {
+                let lost = self.pings_lost.entry(connection).or_default();
+                *lost += 1;
+                debug!(%peer, %error, lost, "a ping is lost");
+                if *lost >= PINGS_LOST_MAX {
+                    // It may be gone already.
+                    let _ = self.swarm.close_connection(connection);
+                }
+            }
+        }
+    }
+
     fn on_found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
         let now = Instant::now();
         for address in addresses {
@@ -99,6 +128,14 @@ impl Shell {
             ConnectedPoint::Listener { local_addr, send_back_addr } => (local_addr.clone(), send_back_addr.clone()),
         };
         debug!(%peer, %address, "connected");
+        if self.parting.get(&peer).is_some_and(|parting| parting.at.is_none()) {
+            // It is back before it was gone.
+            self.parting.remove(&peer);
+            self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
+        }
+        if !self.announced.contains(&peer) {
+            self.visitors.arrived(peer, Instant::now());
+        }
         self.dialer.connected(&peer, Instant::now());
         self.board.connected(Peer {
             id: peer,
@@ -115,14 +152,15 @@ impl Shell {
 
     fn on_closed(&mut self, peer: PeerId, cause: String) -> Result<(), ShellError> {
         debug!(%peer, cause, "disconnected");
-        self.parting.remove(&peer);
+        let is_ours = self.parting.remove(&peer).is_some();
+        self.visitors.forget(&peer);
         self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
         let known = self.board.disconnected(&peer);
         if let Some(known) = known.filter(|known| known.status.is_some()) {
             info!(%peer, cause, peers = self.board.peer_count(), "a peer has gone");
             // Nobody may listen.
             let _ = self.changes.send(PeerChange { peer, address: known.address.to_string(), gone: Some(cause) });
-        } else if !self.announced.contains(&peer) && self.dialer.reason(&peer) == Some(Reason::Static) {
+        } else if !is_ours && !self.announced.contains(&peer) && self.dialer.reason(&peer) == Some(Reason::Static) {
             self.dialer.failed(&peer, Instant::now());
             let me = self.swarm.local_peer_id();
             self.refused_by(
@@ -142,6 +180,7 @@ impl Shell {
         if self.parting.contains_key(&peer) || !self.announced.insert(peer) {
             return Ok(());
         }
+        self.visitors.forget(&peer);
         let is_reserved =
             self.swarm.behaviour().gate.is_trusted(&peer) || self.dialer.reason(&peer) == Some(Reason::Static);
         let peer = self.numbers.of(peer, &self.announced);
@@ -163,7 +202,11 @@ impl Shell {
                 self.dialer.add(peer, address, Reason::Found, Instant::now());
             }
         }
-        if info.protocols.contains(&PROTOCOL) { self.announce(peer) } else { Ok(()) }
+        if info.protocols.contains(&PROTOCOL) {
+            return self.announce(peer);
+        }
+        self.visitors.has_spoken(&peer);
+        Ok(())
     }
 
     fn on_gossip(&mut self, source: PeerId, name: &MessageId, message: gossipsub::Message) -> Result<(), ShellError> {
@@ -250,6 +293,11 @@ impl Shell {
             ListenError::LocalPeerId { .. } | ListenError::Aborted => return,
             other @ ListenError::WrongPeerId { .. } => other.to_string(),
         };
+        self.refused_visit(peer, from, reason);
+    }
+
+    /// Notes somebody who came and was turned away, and tells it when that is news.
+    pub(super) fn refused_visit(&mut self, peer: Option<PeerId>, from: &Multiaddr, reason: String) {
         // Each visit comes from another port.
         let address = ip_of(from).map_or_else(|| from.to_string(), |ip| ip.to_string());
         let at_ms = self.now_ms();

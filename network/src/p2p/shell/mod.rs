@@ -6,6 +6,7 @@
 mod actions;
 mod events;
 mod numbers;
+mod visitors;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +17,7 @@ use chain::{Fact, LedgerHandle, ViewError};
 use futures::StreamExt;
 use libp2p::PeerId;
 use libp2p::request_response::{OutboundRequestId, ResponseChannel};
-use libp2p::swarm::Swarm;
+use libp2p::swarm::{ConnectionId, Swarm};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{Semaphore, broadcast, mpsc};
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use self::numbers::Numbers;
+use self::visitors::{Overdue, Visitors};
 use self::work::{Importer, Internal};
 use super::address::{PeerAddress, resolve};
 use super::behaviour::{NodeBehaviour, listen, node_swarm};
@@ -114,6 +116,8 @@ pub fn start(
         numbers: Numbers::default(),
         dialer: Dialer::default(),
         announced: HashSet::new(),
+        visitors: Visitors::default(),
+        pings_lost: HashMap::new(),
         parting: HashMap::new(),
         asked: HashMap::new(),
         answering: HashMap::new(),
@@ -158,8 +162,8 @@ impl Facts {
 
 /// A peer that is being parted from.
 struct Parting {
-    /// When its connections are closed.
-    at: Instant,
+    /// When its connections are closed; none: they are being closed.
+    at: Option<Instant>,
     /// For how long it is refused after that.
     ban: Duration,
     reason: String,
@@ -186,6 +190,10 @@ struct Shell {
     dialer: Dialer,
     /// The peers that the machine knows to be connected.
     announced: HashSet<PeerId>,
+    /// Those who are connected and whom it does not know.
+    visitors: Visitors,
+    /// How many pings in a row were lost on a connection.
+    pings_lost: HashMap<ConnectionId, u32>,
     parting: HashMap<PeerId, Parting>,
     /// The machine's requests that have no answer yet.
     asked: HashMap<OutboundRequestId, (machine::PeerId, RequestId)>,
@@ -259,7 +267,7 @@ impl Shell {
         /// Longer than a tick, which looks at the clock anyway.
         const NEVER: Duration = Duration::from_secs(3600);
         let wake = self.wake_ms.map_or(NEVER, |at| Duration::from_millis(at.saturating_sub(self.now_ms())));
-        let parting = self.parting.values().map(|parting| parting.at).min();
+        let parting = self.parting.values().filter_map(|parting| parting.at).min();
         parting.map_or(wake, |at| wake.min(at.saturating_duration_since(Instant::now())))
     }
 
@@ -371,19 +379,44 @@ impl Shell {
                 let _ = results.send(Internal::Resolved(peer, resolved)).await;
             });
         }
+        self.see_visitors_off(now);
         self.watch_sync(now);
     }
 
+    /// Parts from those who are connected for long and are no nodes.
+    fn see_visitors_off(&mut self, now: Instant) {
+        for Overdue { peer, has_spoken } in self.visitors.overdue(now) {
+            if !has_spoken {
+                self.note_silence(peer);
+            }
+            let reason = "no node".to_owned();
+            self.parting.entry(peer).or_insert(Parting { at: Some(now), ban: Duration::ZERO, reason });
+        }
+        self.finish_partings(now);
+    }
+
+    /// Tells the operator of somebody who came, or was called, and said nothing.
+    fn note_silence(&mut self, peer: PeerId) {
+        let reason = format!("it said nothing for {} s", visitors::SILENCE_MAX.as_secs());
+        match self.board.with_peer(&peer, |known| (known.is_inbound, known.address.clone())) {
+            // Who it is says nothing: it can be somebody else each time.
+            Some((true, address)) => self.refused_visit(None, &address, reason),
+            _ => self.refused_by(peer, reason),
+        }
+    }
+
     fn finish_partings(&mut self, now: Instant) {
-        let due: Vec<PeerId> =
-            self.parting.iter().filter(|(_, parting)| parting.at <= now).map(|(peer, _)| *peer).collect();
-        for peer in due {
-            let Some(parting) = self.parting.remove(&peer) else { continue };
+        for (peer, parting) in &mut self.parting {
+            if parting.at.is_none_or(|at| at > now) {
+                continue;
+            }
+            parting.at = None;
             if parting.ban.is_zero() {
                 // It may be gone already.
-                let _ = self.swarm.disconnect_peer_id(peer);
+                let _ = self.swarm.disconnect_peer_id(*peer);
             } else {
-                self.swarm.behaviour_mut().gate.ban(peer, parting.ban, parting.reason, now);
+                let reason = std::mem::take(&mut parting.reason);
+                self.swarm.behaviour_mut().gate.ban(*peer, parting.ban, reason, now);
             }
         }
     }
