@@ -272,7 +272,7 @@ impl Machine {
         }
     }
 
-    /// Tells what has been gathered, and asks some peer what gossip may have missed.
+    /// Tells what has been gathered, and asks a peer what gossip may have missed.
     pub(crate) fn tick_transactions(&mut self, context: &mut Context<'_>) {
         if self.transactions.tell_at.is_some_and(|at| at <= context.now_ms) {
             self.tell_transactions(context);
@@ -281,9 +281,9 @@ impl Machine {
             self.transactions.pool_asked_at = context.now_ms;
             // What was refused once, for want of funds say, gets another try.
             self.transactions.refused = Seen::new(REFUSED_MAX);
-            let peers: Vec<PeerId> =
-                self.peers.welcome().filter(|(_, peer)| peer.has_room()).map(|(id, _)| id).collect();
-            if let Some(peer) = pick(&peers, context) {
+            // In turn, so that what one peer alone has comes to light in a known time.
+            let able = self.peers.welcome().filter(|(_, peer)| peer.has_room());
+            if let Some((peer, _)) = able.min_by_key(|(id, peer)| (peer.pool_asked_at, *id)) {
                 self.ask_pool(context, peer);
             }
         }
@@ -292,6 +292,9 @@ impl Machine {
 
     /// Asks a peer what is in its pool.
     pub(crate) fn ask_pool(&mut self, context: &mut Context<'_>, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.pool_asked_at = context.now_ms;
+        }
         self.send(context, peer, Purpose::Pool, Request::Pool);
     }
 
@@ -306,11 +309,4 @@ impl Machine {
             }
         }
     }
-}
-
-/// Draws one of several.
-pub(crate) fn pick<T: Copy>(list: &[T], context: &mut Context<'_>) -> Option<T> {
-    let count = u64::try_from(list.len()).ok().filter(|count| *count > 0)?;
-    let index = usize::try_from(context.rng.next_u64() % count).ok()?;
-    list.get(index).copied()
 }

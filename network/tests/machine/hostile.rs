@@ -240,7 +240,8 @@ fn blocks_that_wait_for_their_transactions_are_bounded() {
         assert_eq!(asked, REBUILDS_MAX.min((usize::try_from(peer).unwrap() + 1) * REBUILDS_PER_PEER));
     }
     // What does not come is given up without blame, and makes room again.
-    let actions = bench.pass(RESPONSE_MS + TICK_MS);
+    let asked = u64::try_from(BLOCK_TRANSACTIONS_ASKED_MAX).unwrap();
+    let actions = bench.pass(asked * (BLOCK_TRANSACTIONS_MS + TICK_MS));
     assert_eq!(verdicts(&actions).len(), REBUILDS_MAX);
     assert!(actions.iter().all(|action| !matches!(action, Action::Punish { .. })));
 }
