@@ -77,6 +77,8 @@ pub const REBUILDS_PER_PEER: usize = 8;
 pub const WANTED_MAX: usize = 16_384;
 /// How many of them one peer may have announced alone.
 pub const WANTED_PER_PEER: usize = 4096;
+/// How many of them each peer may have announced, whatever others have: of whoever has announced most the last one goes for it.
+pub const WANTED_GRANTED: usize = 128;
 /// How many peers are remembered as holders of a wanted transaction.
 pub const HOLDERS_MAX: usize = 4;
 /// How long transactions are gathered for one announcement, in milliseconds.
