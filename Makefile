@@ -46,7 +46,7 @@ CLUSTER_DIR ?= cluster
 
 .PHONY: run build build-all setup setup-all desk-built test lint doc unit contracts desk clients tools orders hostile proxy devices
 .PHONY: device-load device-load-sample conformance conformance-sample bench rpc-load rpc-load-sample rpc-abuse help abuse-sample
-.PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate hostile-peers fuzz meeting
+.PHONY: faults crash power disk-full io-errors corrupt differential cluster partitions simulate hostile-peers fuzz fuzz-guided meeting
 .PHONY: hostile-peers-sample meeting-sample sync-rate propagation
 
 help: ## shows the targets
@@ -163,13 +163,15 @@ simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what ha
 hostile-peers: build-all ## a node under attack over loopback: frames, bombs, bad seals, orphans, sybils, N seconds of each (HEADERS, ORPHANS_MB, SYBILS; STRICT=1 on a quiet machine)
 	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS) $(if $(STRICT),--strict)
 
-# The target for memory is 64 MB; what is free and not yet given back varies by some megabytes.
 hostile-peers-sample: build-all
-	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(BENCH) hostile-peers --node $(BIN) --seconds 2 --growth-mb 96
+	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(BENCH) hostile-peers --node $(BIN) --seconds 2
 
 fuzz: setup-all ## N mutated messages of each kind, and N arbitrary events for the machine (N, SEED)
 	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test messages --no-capture -E 'test(fuzz::)'
 	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test machine --no-capture -E 'test(fuzz::)'
+
+fuzz-guided: build-all ## libFuzzer on each kind of message, N seconds each, by what it reaches (N, SEED)
+	scripts/fuzz.sh $(or $(N),60) $(SEED) $(TARGET)
 
 meeting: sync-rate propagation ## the two below
 

@@ -65,7 +65,10 @@ impl Ipc {
             Value::Array(answers) if answers.len() == count => answers,
             other => return Err(format!("{method}: not {count} answers but {other}").into()),
         };
-        answers.into_iter().map(|answer| result_of(answer).map_err(|error| format!("{method}: {error}").into())).collect()
+        answers
+            .into_iter()
+            .map(|answer| result_of(answer).map_err(|error| format!("{method}: {error}").into()))
+            .collect()
     }
 
     fn exchange(&mut self, request: &Value) -> Result<Value, Failure> {

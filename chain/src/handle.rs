@@ -19,7 +19,7 @@ use crate::build::{self, BuildRequest, Candidate};
 use crate::head::PoolHead;
 use crate::import::{ImportError, ImportOutcome, Imported, Reorganisation, Writer};
 use crate::index;
-use crate::open::{LedgerConfig, OpenError, head_view, initialise};
+use crate::open::{LedgerConfig, OpenError, head_view, initialise, upgrade};
 use crate::pool::{DropReason, JournalError, JournalReport, Pool, PoolError, TransactionOrigin};
 use crate::rewind::{self, AfterRewind, BLOCKS_PER_BATCH, RewindTarget};
 use crate::snapshot::StateSnapshot;
@@ -92,7 +92,11 @@ impl Ledger {
         initialise(&*store, genesis, chain_file)?;
         index::prepare(&*store, config.index).map_err(OpenError::of_import)?;
         let cache = RowCache::new(config.state_cache_bytes);
-        let view = Arc::new(head_view(cache.view(store.snapshot()), genesis)?);
+        let mut view = head_view(cache.view(store.snapshot()), genesis)?;
+        if upgrade(&*store, &view)? {
+            view.snapshot = cache.view(store.snapshot());
+        }
+        let view = Arc::new(view);
         let (sender, receiver) = bounded(COMMANDS_MAX);
         let shared = Arc::new(Shared {
             pool: Pool::new(config.pool.clone()),
@@ -185,7 +189,8 @@ impl LedgerHandle {
         self.ask(|reply| Command::Adopt(Box::new(state), now, reply))
     }
 
-    /// Makes an earlier canonical block the head, and waits until it is committed: whatever is final is an operator's to undo.
+    /// Makes an earlier canonical block the head, and waits until it is committed: whatever is final is an operator's to undo, and
+    /// `finalized` goes back by as many blocks as the head.
     /// Subscribers are told as of a reorganisation to a branch without blocks. `now` is the clock in seconds.
     ///
     /// The blocks that leave stay in the store; one that is imported again and is heavier than the head is taken again. Some thousand

@@ -15,10 +15,12 @@ use storage::{Reader, RowCache, Snapshot, Stage, StorageError, Store, Table, Wri
 
 use crate::amendments;
 use crate::build::Candidate;
+use crate::finality::Finalized;
 use crate::index;
 use crate::open::LedgerConfig;
 use crate::records::{
-    HeaderRecord, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_block, remove_canonical,
+    HeaderRecord, block_key, canonical_hash, meta, number_of, put_block, put_canonical, read_block, read_u64,
+    remove_canonical,
 };
 use crate::view::ChainView;
 
@@ -34,12 +36,12 @@ pub enum ImportError {
     /// The block is too far ahead of the clock: try again later.
     #[error(transparent)]
     Future(ValidationError),
-    /// Nothing at or below the finalized block is reorganised.
+    /// Nothing at or below the finalized block is reorganised, nor where the history was pruned.
     #[error("the branch leaves the canonical chain at block {ancestor}, below the finalized block {finalized}")]
     BelowFinalized {
         /// The common ancestor's number.
         ancestor: u64,
-        /// The finalized block's number.
+        /// The finalized block's number; where the history of later blocks was pruned, that of the first block that can be gone back to.
         finalized: u64,
     },
     /// The next block is not made here: the chain file gives it to other clients.
@@ -278,8 +280,8 @@ impl Writer {
         total_difficulty: alloy_primitives::U256,
     ) -> Result<Imported, ImportError> {
         let (ancestor, branch) = self.branch_of(&*snapshot, block.clone())?;
-        let finalized = self.view.finalized_number();
-        if ancestor < finalized {
+        let finalized = self.reorganisation_floor()?;
+        if !fork_choice::may_reorganise(finalized, ancestor) {
             return Err(ImportError::BelowFinalized { ancestor, finalized });
         }
         let mut stage = Stage::new(snapshot);
@@ -287,6 +289,10 @@ impl Writer {
         self.commit_head(stage, &block, total_difficulty)?;
         let outcome = ImportOutcome::Canonical { reverted: dropped.len() };
         Ok(Imported { outcome, added: branch, reorganisation: Some(Reorganisation { ancestor, dropped }) })
+    }
+
+    fn reorganisation_floor(&self) -> Result<u64, ImportError> {
+        self.view.reorganisation_floor().map_err(|error| ImportError::Corrupt(error.to_string()))
     }
 
     /// Executes a side branch of other clients' blocks and forgets what came of it, so that a bad one is refused when it comes, as
@@ -299,8 +305,7 @@ impl Writer {
             return Ok(());
         }
         let (ancestor, branch) = self.branch_of(&*snapshot, block.clone())?;
-        let floor = self.view.history_floor().map_err(|error| ImportError::Corrupt(error.to_string()))?;
-        if branch.len() > REHEARSED_MAX || ancestor < self.view.finalized_number().max(floor) {
+        if branch.len() > REHEARSED_MAX || !fork_choice::may_reorganise(self.reorganisation_floor()?, ancestor) {
             return Ok(());
         }
         self.switch(&mut Stage::new(snapshot), ancestor, &branch).map(drop)
@@ -386,12 +391,26 @@ impl Writer {
         Ok(self.cache.view(self.store.snapshot()))
     }
 
-    pub(crate) fn commit_head(
+    /// Commits a stage whose head is `block`; what is final rises with it.
+    fn commit_head(
+        &mut self,
+        stage: Stage,
+        block: &RecoveredBlock,
+        total_difficulty: alloy_primitives::U256,
+    ) -> Result<(), ImportError> {
+        let finalized = self.view.finalized.risen(&stage, &self.view.spec.pow, block.number())?;
+        self.commit_head_with(stage, block, total_difficulty, finalized)
+    }
+
+    /// Commits a stage whose head is `block`, all in one batch with what is final now.
+    pub(crate) fn commit_head_with(
         &mut self,
         mut stage: Stage,
         block: &RecoveredBlock,
         total_difficulty: alloy_primitives::U256,
+        finalized: Finalized,
     ) -> Result<(), ImportError> {
+        finalized.put(&mut stage);
         self.forget_old_history(&mut stage, block.number())?;
         let amended = amendments::root(&stage, block.number(), block.hash())?;
         let snapshot = self.commit(stage)?;
@@ -402,14 +421,25 @@ impl Writer {
             state_root: amended.unwrap_or(block.header.state_root),
             head_td: total_difficulty,
             genesis_hash: self.view.genesis_hash,
+            finalized,
             base: self.view.base,
         });
         Ok(())
     }
 
+    /// Forgets the history that the configuration does not keep. The first block whose state can be read never moves down, though the
+    /// head may: what is forgotten stays so.
     fn forget_old_history(&self, stage: &mut Stage, head: u64) -> Result<(), ImportError> {
+        /// A batch forgets the history of so many blocks; that of more, which a longer chain kept till now, is for `db prune`.
+        const FORGOTTEN_MAX: u64 = 256;
         let Some(floor) = self.config.history.and_then(|kept| head.checked_sub(kept)) else { return Ok(()) };
-        if state::forget_history(stage, floor)? {
+        let before = stage.get(Table::Meta, meta::HISTORY_FLOOR)?.and_then(|row| read_u64(&row));
+        let first = before.map_or(0, |before| before.saturating_add(1)).max(floor.saturating_sub(FORGOTTEN_MAX - 1));
+        let mut forgotten = false;
+        for number in first..=floor {
+            forgotten |= state::forget_history(stage, number)?;
+        }
+        if forgotten {
             stage.put(Table::Meta, meta::HISTORY_FLOOR, floor.to_be_bytes());
         }
         Ok(())

@@ -7,6 +7,7 @@ mod amendments;
 pub mod backup;
 mod build;
 pub mod files;
+mod finality;
 mod handle;
 mod head;
 mod import;

@@ -10,6 +10,7 @@ use evm_runtime::{StateError, state};
 use storage::{Durability, Snapshot, Stage, StorageError, Store, Table};
 
 use crate::amendments;
+use crate::finality::Finalized;
 use crate::import::ImportError;
 use crate::pool::PoolConfig;
 use crate::records::{
@@ -18,7 +19,11 @@ use crate::records::{
 use crate::view::ChainView;
 
 /// The format of the tables that this program writes; an older program refuses a newer one.
-pub const FORMAT: u64 = 1;
+///
+/// - 1: the first.
+/// - 2: the highest block that ever was final is stored. A program that does not know of it could undo that block. A database of format 1
+///   is opened as it is: what is final lies as deep below its head as the chain's rules say.
+pub const FORMAT: u64 = 2;
 
 /// Holds what an operator chooses about the ledger.
 #[derive(Clone, Debug)]
@@ -192,6 +197,21 @@ fn write_genesis(store: &dyn Store, genesis: &Genesis, chain_file: &str) -> Resu
     Ok(store.commit(stage.into_batch(), Durability::Disk)?)
 }
 
+/// Writes what an older program left out, and what is final where other rules than before make it more. Tells whether there was any.
+pub(crate) fn upgrade(store: &dyn Store, view: &ChainView) -> Result<bool, OpenError> {
+    let is_current = store.get(Table::Meta, meta::FORMAT)?.is_some_and(|row| row == FORMAT.to_be_bytes());
+    let stored = Finalized::read(store)?;
+    let is_kept = stored == Some(view.finalized) || (stored.is_none() && view.finalized.number == 0);
+    if is_current && is_kept {
+        return Ok(false);
+    }
+    let mut stage = Stage::new(store.snapshot());
+    view.finalized.put(&mut stage);
+    stage.put(Table::Meta, meta::FORMAT, FORMAT.to_be_bytes());
+    store.commit(stage.into_batch(), Durability::Disk)?;
+    Ok(true)
+}
+
 /// Reads the head of an initialised store's snapshot.
 pub(crate) fn head_view(snapshot: Snapshot, genesis: &Genesis) -> Result<ChainView, OpenError> {
     let corrupt = |problem: &str| OpenError::Corrupt(problem.to_owned());
@@ -213,6 +233,10 @@ pub(crate) fn head_view(snapshot: Snapshot, genesis: &Genesis) -> Result<ChainVi
         return Err(OpenError::Corrupt(format!("state root: the head says {expected}, the stored trie {root}")));
     }
     let base = base_number(&*snapshot)?;
+    if let Some(problem) = Finalized::check(&*snapshot)? {
+        return Err(OpenError::Corrupt(problem));
+    }
+    let finalized = Finalized::at_opening(&snapshot, &genesis.spec.pow, number, base)?;
     Ok(ChainView {
         spec: Arc::new(genesis.spec.clone()),
         snapshot,
@@ -220,6 +244,7 @@ pub(crate) fn head_view(snapshot: Snapshot, genesis: &Genesis) -> Result<ChainVi
         state_root: root,
         head_td: record.total_difficulty,
         genesis_hash: genesis.header.hash(),
+        finalized,
         base,
     })
 }

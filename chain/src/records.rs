@@ -15,6 +15,8 @@ pub(crate) mod meta {
     pub(crate) const CHAIN_FILE: &[u8] = b"chain file";
     /// The head's hash.
     pub(crate) const HEAD: &[u8] = b"head";
+    /// The highest block that ever was final: number (8 bytes) ‖ hash; absent: the genesis block. Written with the head.
+    pub(crate) const FINALIZED: &[u8] = b"finalized";
     /// The block whose state a snapshot gave (8 bytes); absent: the chain was executed from its beginning.
     pub(crate) const BASE: &[u8] = b"base";
     /// Present where the state was ever changed by hand.

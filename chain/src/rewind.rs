@@ -53,7 +53,8 @@ impl AfterRewind {
 }
 
 impl Writer {
-    /// Makes an earlier canonical block the head. The blocks above stay in the store, as those of any branch that was left.
+    /// Makes an earlier canonical block the head. The blocks above stay in the store, as those of any branch that was left. What is
+    /// final goes back by as many blocks as the head.
     pub(crate) fn rewind(&mut self, target: RewindTarget) -> Result<Imported, ImportError> {
         let RewindTarget { number, amendments: kept } = target;
         let head = self.view.head.number;
@@ -69,7 +70,8 @@ impl Writer {
         }
         let block = read_block(&stage, number, hash)?.ok_or_else(|| corrupt("the block to go back to is gone"))?;
         let record = HeaderRecord::read(&stage, number, hash)?.ok_or_else(|| corrupt("the header is gone"))?;
-        self.commit_head(stage, &block, record.total_difficulty)?;
+        let finalized = self.view.finalized.lowered(&stage, head - number, self.view.base)?;
+        self.commit_head_with(stage, &block, record.total_difficulty, finalized)?;
         let reverted = usize::try_from(head - number).unwrap_or(usize::MAX);
         let reorganisation = (!dropped.is_empty()).then_some(Reorganisation { ancestor: number, dropped });
         Ok(Imported { outcome: ImportOutcome::Canonical { reverted }, added: Vec::new(), reorganisation })

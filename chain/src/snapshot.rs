@@ -15,6 +15,7 @@ use evm_runtime::state::{self, StateAccount};
 use evm_runtime::trie::EMPTY_ROOT_HASH;
 use storage::{Stage, Table};
 
+use crate::finality::Finalized;
 use crate::import::{ImportError, ImportOutcome, Imported, Writer};
 use crate::index;
 use crate::records::{meta, put_bare_canonical, put_block, put_canonical};
@@ -277,12 +278,15 @@ impl Writer {
         index::restart(&mut stage, number, block.hash())?;
         stage.put(Table::Meta, meta::BASE, number.to_be_bytes());
         stage.put(Table::Meta, meta::HISTORY_FLOOR, number.to_be_bytes());
+        let finalized = Finalized { number, hash: block.hash() };
+        finalized.put(&mut stage);
         let stored = self.commit(stage)?;
         self.view = Arc::new(ChainView {
             snapshot: stored,
             head: block.header.clone(),
             state_root: root,
             head_td: work,
+            finalized,
             base: number,
             ..(*view).clone()
         });

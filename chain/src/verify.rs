@@ -9,6 +9,7 @@ use evm_runtime::state::{self, StateCheck};
 use storage::{Durability, Reader, Stage, StorageError, Store, Table};
 
 use crate::amendments;
+use crate::finality::Finalized;
 use crate::import::ImportError;
 use crate::index::IndexCheck;
 use crate::records::{HeaderRecord, base_number, block_key, canonical_hash, meta, number_of, read_block, read_u64};
@@ -71,6 +72,7 @@ pub fn verify(store: &dyn Store, mut progress: impl FnMut(u64)) -> Result<Check,
     if let Some(entry) = reader.seek(Table::Canonical, &check.head.saturating_add(1).to_be_bytes())? {
         check.problems.push(format!("block {} is canonical above the head", read_u64(&entry.0).unwrap_or(u64::MAX)));
     }
+    check.problems.extend(Finalized::check(reader)?);
     check.problems.append(&mut index.end(reader)?);
     check.state = state::check(reader)?;
     check.problems.append(&mut check.state.problems.clone());
@@ -190,7 +192,8 @@ pub fn prune(store: &dyn Store, kept: u64, mut progress: impl FnMut(u64)) -> Res
     Ok(pruned)
 }
 
-/// Returns what the database says about itself, by name: format, genesis, head, the first block whose state can be read.
+/// Returns what the database says about itself, by name: format, genesis, head, the finalized block, the first block whose state can
+/// be read.
 ///
 /// # Errors
 /// The store failed.
@@ -203,11 +206,14 @@ pub fn facts(store: &dyn Store) -> Result<Vec<(&'static str, String)>, StorageEr
         Some(head) => number(store.get(Table::Numbers, head.as_slice())?),
         None => None,
     };
+    let finalized = Finalized::read(store)?;
     Ok(vec![
         ("format", text(number(store.get(Table::Meta, meta::FORMAT)?).map(|format| format.to_string()))),
         ("genesis", text(hash(store.get(Table::Meta, meta::GENESIS)?).map(|hash| hash.to_string()))),
         ("head", text(head.map(|hash| hash.to_string()))),
         ("head number", text(head_number.map(|number| number.to_string()))),
+        ("finalized", text(finalized.map(|finalized| finalized.hash.to_string()))),
+        ("finalized number", finalized.map_or(0, |finalized| finalized.number).to_string()),
         ("history from", number(store.get(Table::Meta, meta::HISTORY_FLOOR)?).unwrap_or(0).to_string()),
         ("index", crate::index::describe(store)?),
     ])

@@ -10,6 +10,7 @@ use evm_runtime::{Receipt, StateError, StateView};
 use storage::{Snapshot, StorageError, Table};
 
 use crate::amendments;
+use crate::finality::Finalized;
 use crate::index::IndexReader;
 use crate::records::{
     HeaderRecord, block_key, canonical_hash, meta, number_of, read_block, read_body, read_transaction, read_u64,
@@ -57,6 +58,8 @@ pub struct ChainView {
     pub(crate) state_root: B256,
     pub(crate) head_td: U256,
     pub(crate) genesis_hash: B256,
+    /// The highest block that ever was final.
+    pub(crate) finalized: Finalized,
     /// The block whose state a snapshot gave; 0: there was none.
     pub(crate) base: u64,
 }
@@ -94,14 +97,26 @@ impl ChainView {
         self.genesis_hash
     }
 
-    /// Returns the number of the `safe` block.
+    /// Returns the number of the `safe` block: what is final is safe too.
     pub fn safe_number(&self) -> u64 {
-        fork_choice::safe_number(&self.spec.pow, self.head.number).max(self.base)
+        fork_choice::safe_number(&self.spec.pow, self.head.number).max(self.finalized.number)
     }
 
-    /// Returns the number of the `finalized` block. The block that a snapshot gave was final where it came from, and is here.
+    /// Returns the number of the `finalized` block, which only an operator's rewind lowers: it stays where it is when the head moves
+    /// down to a heavier but shorter branch. The block that a snapshot gave was final where it came from, and is here.
     pub fn finalized_number(&self) -> u64 {
-        fork_choice::finalized_number(&self.spec.pow, self.head.number).max(self.base)
+        self.finalized.number
+    }
+
+    /// Returns the hash of the `finalized` block.
+    pub fn finalized_hash(&self) -> B256 {
+        self.finalized.hash
+    }
+
+    /// Returns the number of the first block that a reorganisation may leave as the last one that stays: the finalized block, or the
+    /// first one whose state can be read where that is higher, since what was pruned cannot be undone.
+    pub fn reorganisation_floor(&self) -> Result<u64, ViewError> {
+        Ok(self.finalized.number.max(self.history_floor()?))
     }
 
     /// Returns the number of the block whose state a snapshot gave: of those before it only the headers are here. 0: there was none.

@@ -144,7 +144,7 @@ pub struct PowRules {
     pub authorized_miners: BTreeSet<Address>,
     /// `safe` is the head minus this many blocks.
     pub safe_depth: u64,
-    /// `finalized` is the head minus this many blocks; nothing at or below it is reorganised.
+    /// `finalized` is the head minus this many blocks, and never goes back with the head; nothing at or below it is reorganised.
     pub finality_depth: u64,
 }
 

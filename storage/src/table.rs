@@ -4,7 +4,7 @@
 ///
 /// | table | key ⇒ value |
 /// |---|---|
-/// | `Meta` | name (text) ⇒ the store's own facts: format version, genesis hash, head, history floor, clean stop; on a development chain also `amendment ` ‖ number ‖ hash ‖ index (4 bytes) ⇒ what was set by hand after that block |
+/// | `Meta` | name (text) ⇒ the store's own facts: format version, genesis hash, head, finalized block, history floor, clean stop; on a development chain also `amendment ` ‖ number ‖ hash ‖ index (4 bytes) ⇒ what was set by hand after that block |
 /// | `Headers` | number ‖ hash ⇒ header, total difficulty and witness (RLP), canonical and side branches |
 /// | `Bodies` | number ‖ hash ⇒ transactions, ommers, withdrawals (RLP) and the senders |
 /// | `Receipts` | number ‖ hash ⇒ receipts (RLP), of executed blocks |

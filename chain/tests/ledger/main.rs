@@ -4,6 +4,7 @@
 mod errors;
 mod faults;
 mod files;
+mod finality;
 mod foreign;
 mod history;
 mod index;

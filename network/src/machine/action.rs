@@ -53,6 +53,12 @@ impl Offence {
             Self::PassedInvalidBlock => 10,
         }
     }
+
+    /// Returns up to how many points the offence is counted. Blocks are passed on before they are executed, so that an honest peer passes
+    /// on whatever an attacker seals: for that alone nobody is cut off.
+    pub(super) fn points_max(self) -> u32 {
+        if self == Self::PassedInvalidBlock { super::SCORE_MAX / 2 } else { u32::MAX }
+    }
 }
 
 /// Something that an operator must know.

@@ -1,5 +1,6 @@
 //! New blocks: compact announcements come, are checked, rebuilt from the pool, passed on and imported; our own are published.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,10 +15,11 @@ use super::bounded::{RecentBlocks, Seen, block_bytes};
 use super::event::PeerId;
 use super::job::{Job, Rebuild, RebuildFault};
 use super::limits::{
-    IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, REBUILDS_MAX, REBUILDS_PER_PEER, RECENT_BYTES_MAX, SEEN_BLOCKS_MAX,
-    SIDE_BYTES_MAX,
+    BLOCK_TRANSACTIONS_ASKED_MAX, IMPORTS_AHEAD_MAX, ORPHAN_DISTANCE_MAX, ORPHAN_MS, REBUILDS_MAX, REBUILDS_PER_PEER,
+    RECENT_BYTES_MAX, SEEN_BLOCKS_MAX, SIDE_BYTES_MAX,
 };
 use super::orphans::Orphans;
+use super::peers::{Peer, Share};
 use super::requests::Purpose;
 use super::verify::{self, Anchor, HeaderEntry};
 use super::{Context, Machine};
@@ -49,8 +51,8 @@ struct Building {
     parent_timestamp: u64,
     hashes: Vec<B256>,
     found: Vec<Option<RecoveredTransaction>>,
-    /// Whether its missing transactions are asked for, or it is with a job already.
-    is_fetching: bool,
+    /// Who was asked for what is missing, the last one now.
+    asked: Vec<PeerId>,
 }
 
 impl Building {
@@ -145,7 +147,10 @@ impl Machine {
         let hash = entry.header.hash();
         let fate = self.judge(context, &entry, &block.transactions)?;
         match fate {
-            Fate::Drop => self.verdict(context, peer, gossip, Verdict::Ignore),
+            Fate::Drop => {
+                self.verdict(context, peer, gossip, Verdict::Ignore);
+                self.count_old_block(context, peer);
+            }
             Fate::Refuse(problem) => {
                 self.verdict(context, peer, gossip, Verdict::Reject);
                 self.punish(context, peer, Offence::InvalidHeader, format!("block {hash}: {problem}"));
@@ -168,6 +173,14 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// Counts an announcement of which nothing was checked; who makes too many of them is blamed.
+    fn count_old_block(&mut self, context: &mut Context<'_>, peer: PeerId) {
+        let share = self.peers.get_mut(peer).map(|known| known.take_old_block(context.now_ms));
+        if share == Some(Share::Flooding) {
+            self.punish(context, peer, Offence::Flood, "announcements of old blocks beyond its share".to_owned());
+        }
     }
 
     fn verdict(&self, context: &mut Context<'_>, peer: PeerId, gossip: Option<GossipId>, verdict: Verdict) {
@@ -194,13 +207,16 @@ impl Machine {
         }
         if header.timestamp > (context.now_ms / 1000).saturating_add(FUTURE_BLOCK_SECONDS_MAX) {
             let due_at = header.timestamp.saturating_sub(FUTURE_BLOCK_SECONDS_MAX).saturating_mul(1000);
-            return Ok(Fate::Future(due_at));
+            // A block of the far future would hold its room for as long.
+            let is_near = due_at.saturating_sub(context.now_ms) <= ORPHAN_MS;
+            return Ok(if is_near { Fate::Future(due_at) } else { Fate::Drop });
         }
         let Some(anchor) = self.anchor(context, header.parent_hash)? else { return Ok(Fate::Orphan) };
         if let Err(problem) = verify::header_against(view.spec(), entry, &anchor) {
             return Ok(Fate::Refuse(problem));
         }
-        let extends = header.parent_hash == view.head().hash() || self.blocks.recent.get(header.parent_hash).is_some();
+        // A parent that is on its way to the ledger is taken for the next head.
+        let extends = header.parent_hash == view.head().hash() || view.record(header.parent_hash)?.is_none();
         let side: usize = self.blocks.side.iter().map(|(_, bytes)| bytes).sum();
         if !extends && side >= SIDE_BYTES_MAX {
             return Ok(Fate::Drop);
@@ -238,25 +254,30 @@ impl Machine {
         }
         let pool = context.ledger.pool();
         let found: Vec<_> = hashes.iter().map(|hash| pool.get(*hash).map(|pooled| pooled.transaction)).collect();
-        let missing: Vec<B256> =
-            hashes.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(hash, _)| *hash).collect();
-        let block = entry.header.hash();
-        let mut building = Building { peer, gossip, entry, parent_timestamp, hashes, found, is_fetching: false };
-        building.is_fetching = building.missing() > 0;
-        let (is_fetching, id) = (building.is_fetching, self.blocks.next_building);
+        let asked = Vec::new();
+        let building = Building { peer, gossip, entry, parent_timestamp, hashes, found, asked };
+        let (is_fetching, id) = (building.missing() > 0, self.blocks.next_building);
         self.blocks.next_building += 1;
         self.blocks.building.insert(id, building);
         if is_fetching {
-            let message = Request::BlockTransactions { block, transactions: missing };
-            self.send(context, peer, Purpose::BlockTransactions(id), message);
+            self.ask_missing(context, id, peer);
         } else {
             self.rebuild(context, id, Vec::new());
         }
     }
 
+    /// Asks a peer for the transactions that a block lacks.
+    fn ask_missing(&mut self, context: &mut Context<'_>, id: u64, peer: PeerId) {
+        let Some(building) = self.blocks.building.get_mut(&id) else { return };
+        building.asked.push(peer);
+        let unknown = building.hashes.iter().zip(&building.found).filter(|(_, found)| found.is_none());
+        let transactions = unknown.map(|(hash, _)| *hash).collect();
+        let message = Request::BlockTransactions { block: building.entry.header.hash(), transactions };
+        self.send(context, peer, Purpose::BlockTransactions(id), message);
+    }
+
     fn rebuild(&mut self, context: &mut Context<'_>, id: u64, fetched: Vec<Vec<u8>>) {
         let Some(building) = self.blocks.building.get_mut(&id) else { return };
-        building.is_fetching = false;
         let rebuild = Rebuild {
             id,
             peer: building.peer,
@@ -270,21 +291,34 @@ impl Machine {
     }
 
     /// Goes on with a block whose missing transactions have come.
-    pub(crate) fn on_block_transactions(&mut self, context: &mut Context<'_>, id: u64, fetched: Vec<Vec<u8>>) {
-        let Some(building) = self.blocks.building.get(&id) else { return };
+    pub(crate) fn on_block_transactions(
+        &mut self,
+        context: &mut Context<'_>,
+        id: u64,
+        fetched: Vec<Vec<u8>>,
+    ) -> Result<(), ViewError> {
+        let Some(building) = self.blocks.building.get(&id) else { return Ok(()) };
         if fetched.len() < building.missing() {
             // The peer lacks them by now; nobody is to blame.
-            self.give_up_building(context, id);
-        } else {
-            self.rebuild(context, id, fetched);
+            return self.ask_missing_elsewhere(context, id);
         }
+        self.rebuild(context, id, fetched);
+        Ok(())
     }
 
-    /// Gives up a block whose transactions do not come; the sync will bring it.
-    pub(crate) fn give_up_building(&mut self, context: &mut Context<'_>, id: u64) {
-        if let Some(building) = self.blocks.building.remove(&id) {
-            self.verdict(context, building.peer, building.gossip, Verdict::Ignore);
+    /// Asks another peer for what one did not send; after some of them the block is left to a sync.
+    pub(crate) fn ask_missing_elsewhere(&mut self, context: &mut Context<'_>, id: u64) -> Result<(), ViewError> {
+        let Some(building) = self.blocks.building.get(&id) else { return Ok(()) };
+        let fresh = |(peer, known): &(PeerId, &Peer)| known.has_room() && !building.asked.contains(peer);
+        let others = self.peers.welcome().filter(|_| building.asked.len() < BLOCK_TRANSACTIONS_ASKED_MAX).filter(fresh);
+        // Who claims most work has the block most likely.
+        if let Some((peer, _)) = others.max_by_key(|(peer, known)| (known.claimed_work(), Reverse(*peer))) {
+            self.ask_missing(context, id, peer);
+            return Ok(());
         }
+        let Some(building) = self.blocks.building.remove(&id) else { return Ok(()) };
+        self.verdict(context, building.peer, building.gossip, Verdict::Ignore);
+        self.ask_status_soon(context, building.peer)
     }
 
     /// Passes a rebuilt block on and has it imported.
@@ -315,8 +349,9 @@ impl Machine {
             }
             Err(RebuildFault::Fetched(problem)) => {
                 self.verdict(context, peer, gossip, Verdict::Ignore);
-                self.punish(context, peer, Offence::WrongResponse, problem);
-                Ok(())
+                let from = building.asked.last().copied().unwrap_or(peer);
+                self.punish(context, from, Offence::WrongResponse, problem);
+                self.ask_status_soon(context, peer)
             }
             Err(RebuildFault::Block(problem)) => {
                 self.verdict(context, peer, gossip, Verdict::Reject);
@@ -454,12 +489,7 @@ impl Machine {
     }
 
     /// Drops what a peer that is gone has left here.
-    pub(crate) fn forget_blocks_of(&mut self, context: &mut Context<'_>, peer: PeerId) {
+    pub(crate) fn forget_blocks_of(&mut self, peer: PeerId) {
         self.blocks.orphans.forget(peer);
-        let waiting = self.blocks.building.iter().filter(|(_, building)| building.peer == peer && building.is_fetching);
-        let waiting: Vec<_> = waiting.map(|(id, _)| *id).collect();
-        for id in waiting {
-            self.give_up_building(context, id);
-        }
     }
 }

@@ -25,6 +25,8 @@ pub enum Job {
         anchor: Box<Anchor>,
         /// The headers.
         headers: Vec<WitnessedHeader>,
+        /// The hash of the last one, where they were verified before and are fetched again.
+        ends_at: Option<B256>,
     },
     /// Decode bodies, compare them with their headers and recover the senders.
     RecoverBodies {
@@ -149,8 +151,11 @@ impl Job {
     /// Does the work. `now` is the clock in seconds.
     pub fn run(self, ledger: &LedgerHandle, now: u64) -> JobResult {
         match self {
-            Self::VerifyHeaders { session, peer, anchor, headers } => {
-                let result = verify::headers(ledger.view().spec(), &anchor, headers);
+            Self::VerifyHeaders { session, peer, anchor, headers, ends_at } => {
+                let result = match ends_at {
+                    Some(last) => verify::headers_again(&anchor, headers, last),
+                    None => verify::headers(ledger.view().spec(), &anchor, headers),
+                };
                 JobResult::Headers { session, peer, result }
             }
             Self::RecoverBodies { session, peer, blocks } => {

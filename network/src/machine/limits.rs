@@ -20,11 +20,15 @@ pub const RESPONSE_MS: u64 = 15_000;
 /// How long it waits for headers, in milliseconds: half a megabyte at the most, and as long as one peer keeps us waiting for them no other
 /// peer is asked.
 pub const HEADERS_MS: u64 = 5_000;
+/// How long it waits for the transactions of a block that is being put together, in milliseconds; then another peer is asked.
+pub const BLOCK_TRANSACTIONS_MS: u64 = 2_000;
+/// How many peers are asked for them.
+pub const BLOCK_TRANSACTIONS_ASKED_MAX: usize = 3;
 /// How many requests in a row a peer may leave unanswered before we part; nobody is to blame for a bad line.
 pub const UNANSWERED_MAX: u32 = 4;
 /// How often each peer is asked for its status anew, in milliseconds: what gossip lost comes to light.
 pub const STATUS_MS: u64 = 10_000;
-/// How often a peer is asked what is in its pool, in milliseconds.
+/// How often some peer is asked what is in its pool, in milliseconds; each in its turn.
 pub const POOL_MS: u64 = 10_000;
 /// How far a peer's clock may be off, in milliseconds: its blocks would be held as too far ahead (`FUTURE_BLOCK_SECONDS_MAX`).
 pub const CLOCK_OFFSET_MS_MAX: u64 = 15_000;
@@ -42,6 +46,11 @@ pub const ANNOUNCEMENT_BURST: u64 = 256;
 /// How many of them are read in a second in the long run: a node makes ten, and one more for each thousand transactions. Each leaves its
 /// name with gossip for two minutes.
 pub const ANNOUNCEMENTS_PER_SECOND: u64 = 64;
+/// How many announcements of blocks that are known or long decided a peer may make in a burst, and in a second in the long run: nothing of
+/// them is checked, so they cost nothing to make.
+pub const OLD_BLOCK_BURST: u64 = 128;
+/// See [`OLD_BLOCK_BURST`].
+pub const OLD_BLOCKS_PER_SECOND: u64 = 16;
 /// How many requests are with one peer at a time.
 pub const REQUESTS_PER_PEER_MAX: usize = 4;
 
@@ -68,6 +77,8 @@ pub const REBUILDS_PER_PEER: usize = 8;
 pub const WANTED_MAX: usize = 16_384;
 /// How many of them one peer may have announced alone.
 pub const WANTED_PER_PEER: usize = 4096;
+/// How many of them each peer may have announced, whatever others have: of whoever has announced most the last one goes for it.
+pub const WANTED_GRANTED: usize = 128;
 /// How many peers are remembered as holders of a wanted transaction.
 pub const HOLDERS_MAX: usize = 4;
 /// How long transactions are gathered for one announcement, in milliseconds.
@@ -77,7 +88,7 @@ pub const REFUSED_MAX: usize = 8192;
 /// How many jobs with transactions run at a time.
 pub const TRANSACTION_JOBS_MAX: usize = 4;
 
-/// How many verified headers wait for their bodies: a branch must prove itself heavier within as many.
+/// How many verified headers wait for their bodies, or for the proof of the work that was claimed.
 pub const HEADERS_AHEAD_MAX: usize = 8192;
 /// Room for bodies that were fetched and wait for their turn, in bytes.
 pub const BODIES_AHEAD_BYTES_MAX: usize = 24 * 1024 * 1024;
@@ -91,17 +102,22 @@ pub const BODIES_PER_REQUEST: usize = 64;
 pub const IMPORTS_AHEAD_MAX: usize = 64;
 /// How many jobs of the sync run at a time.
 pub const SYNC_JOBS_MAX: usize = 4;
-/// How often a peer's lack of an answer is borne in one sync before another peer is taken.
+/// How often what is asked of a peer at once is halved at the most, whose answers do not come in time.
+pub const CAUTION_MAX: u32 = 5;
+/// How often in a row a peer's lack of headers is borne in one sync before another peer is taken.
 pub const STALLS_MAX: u32 = 3;
 
 /// How many heads are remembered about which the operator was alarmed.
 pub const ALARMS_MAX: usize = 256;
 
+/// How many blocks below the finalized one the state is served of: a start from a snapshot, which takes its time, goes on meanwhile. To
+/// walk the state of an older block takes longer, the more was added since.
+pub const STATE_SERVED: u64 = 1_024;
 /// How many blocks must be final for a start from a snapshot, where the operator says nothing: fewer are executed in a moment.
 pub const SNAPSHOT_DISTANCE_MIN: u64 = 256;
-/// After how many attempts that fail a node does without a snapshot.
+/// After how many attempts of one peer that fail a node does without a snapshot; those of others have failed as often then.
 pub const SNAPSHOT_ATTEMPTS_MAX: u32 = 4;
-/// How many answers may fail to come in one attempt.
-pub const SNAPSHOT_LOST_MAX: u32 = 8;
+/// How many answers in a row may fail to come in one attempt.
+pub const SNAPSHOT_LOST_MAX: u32 = 3;
 /// Room for a snapshot before it is verified, in bytes, where a machine is not told otherwise; a larger one is not taken.
 pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

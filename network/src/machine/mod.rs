@@ -141,7 +141,7 @@ impl Machine {
         match event {
             Event::Connected { peer, is_reserved } => self.on_connected(context, peer, is_reserved),
             Event::Disconnected { peer } => {
-                self.part_from(context, peer);
+                self.part_from(peer);
                 Ok(())
             }
             Event::Gossip { peer, id, topic, data } => self.on_gossip(context, peer, id, topic, &data),
@@ -203,6 +203,11 @@ impl Machine {
             Err(error) => {
                 context.push(verdict(Verdict::Reject));
                 self.punish(context, peer, Offence::Malformed, format!("gossip: {error}"));
+                Ok(())
+            }
+            // A snapshot is adopted by a node that has no block of its own yet.
+            Ok(Gossip::Block(_)) if self.snapshot.is_active() => {
+                context.push(verdict(Verdict::Ignore));
                 Ok(())
             }
             Ok(Gossip::Block(block)) => self.on_block(context, peer, Some(id), block),
@@ -386,8 +391,7 @@ impl Machine {
                 Ok(())
             }
             (Purpose::BlockTransactions(id), Response::BlockTransactions(transactions)) => {
-                self.on_block_transactions(context, *id, transactions);
-                Ok(())
+                self.on_block_transactions(context, *id, transactions)
             }
             (_, Response::Refused(_)) => self.on_lost(context, open),
             (Purpose::Snapshot(id), response) => self.on_snapshot_answer(context, *id, response),
@@ -431,10 +435,7 @@ impl Machine {
                 self.on_transactions_lost(context, open.peer, &asked);
                 Ok(())
             }
-            Purpose::BlockTransactions(id) => {
-                self.give_up_building(context, id);
-                Ok(())
-            }
+            Purpose::BlockTransactions(id) => self.ask_missing_elsewhere(context, id),
             Purpose::Snapshot(id) if self.snapshot.is(id) => self.on_snapshot_lost(context),
             Purpose::Snapshot(_) | Purpose::Status | Purpose::Pool => Ok(()),
         }
@@ -498,16 +499,16 @@ impl Machine {
             self.peers.ban(peer, context.now_ms.saturating_add(ban_ms), context.now_ms);
         }
         context.push(Action::Disconnect { peer, reason, ban_ms, agent });
-        self.part_from(context, peer);
+        self.part_from(peer);
     }
 
     /// Forgets a peer that is gone, and what it was asked.
-    fn part_from(&mut self, context: &mut Context<'_>, peer: PeerId) {
+    fn part_from(&mut self, peer: PeerId) {
         if self.peers.disconnect(peer).is_none() {
             return;
         }
         self.lost.extend(self.requests.of(peer));
-        self.forget_blocks_of(context, peer);
+        self.forget_blocks_of(peer);
         self.forget_transactions_of(peer);
         self.forget_sync_of(peer);
     }

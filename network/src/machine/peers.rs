@@ -7,8 +7,8 @@ use alloy_primitives::{B256, U256};
 use super::action::Offence;
 use super::event::PeerId;
 use super::limits::{
-    ANNOUNCEMENT_BURST, ANNOUNCEMENTS_PER_SECOND, REFUSALS_MAX, REQUEST_BURST, REQUESTS_PER_PEER_MAX,
-    REQUESTS_PER_SECOND, SCORE_DECAY_MS, SCORE_MAX,
+    ANNOUNCEMENT_BURST, ANNOUNCEMENTS_PER_SECOND, OLD_BLOCK_BURST, OLD_BLOCKS_PER_SECOND, REFUSALS_MAX, REQUEST_BURST,
+    REQUESTS_PER_PEER_MAX, REQUESTS_PER_SECOND, SCORE_DECAY_MS, SCORE_MAX,
 };
 use crate::message::Status;
 
@@ -92,12 +92,16 @@ pub(crate) struct Peer {
     pub(crate) clock_offset_ms: i64,
     /// When it was last asked for its status.
     pub(crate) status_asked_at: u64,
+    /// When it was last asked what is in its pool.
+    pub(crate) pool_asked_at: u64,
     /// Requests of ours that it has not answered.
     pub(crate) in_flight: usize,
     /// How many requests in a row it has not answered in time.
     pub(crate) unanswered: u32,
-    /// How many requests in a row for headers it has not answered; statuses, which it may go on to send, do not count.
-    pub(crate) headers_lost: u32,
+    /// How often in a row it was asked for its chain in vain.
+    pub(crate) failed_syncs: u32,
+    /// How often what is asked of it at once is halved, since its answers do not come in time.
+    pub(crate) caution: u32,
     /// Gossip that came before it had introduced itself.
     pub(crate) gossip_unread: u32,
     /// A head of its whose branch we refuse.
@@ -106,6 +110,7 @@ pub(crate) struct Peer {
     pub(crate) rests_until: u64,
     requests: Allowance,
     announcements: Allowance,
+    old_blocks: Allowance,
 }
 
 impl Peer {
@@ -117,14 +122,17 @@ impl Peer {
             agent: String::new(),
             clock_offset_ms: 0,
             status_asked_at: now_ms,
+            pool_asked_at: 0,
             in_flight: 0,
             unanswered: 0,
-            headers_lost: 0,
+            failed_syncs: 0,
+            caution: 0,
             gossip_unread: 0,
             refused_head: None,
             rests_until: 0,
             requests: Allowance::new(REQUEST_BURST, REQUESTS_PER_SECOND, now_ms),
             announcements: Allowance::new(ANNOUNCEMENT_BURST, ANNOUNCEMENTS_PER_SECOND, now_ms),
+            old_blocks: Allowance::new(OLD_BLOCK_BURST, OLD_BLOCKS_PER_SECOND, now_ms),
         }
     }
 
@@ -136,6 +144,11 @@ impl Peer {
     /// Takes the share of one announcement of transactions.
     pub(crate) fn take_announcement(&mut self, now_ms: u64) -> Share {
         self.announcements.take(now_ms)
+    }
+
+    /// Takes the share of one announcement of a block that is old news.
+    pub(crate) fn take_old_block(&mut self, now_ms: u64) -> Share {
+        self.old_blocks.take(now_ms)
     }
 
     /// Tells whether the peer can be asked something more.
@@ -206,7 +219,9 @@ impl Peers {
                 self.blame.pop_first();
             }
         }
-        self.blame.entry(peer).or_default().add(offence.weight(), now_ms)
+        let blame = self.blame.entry(peer).or_default();
+        let room = offence.points_max().saturating_sub(blame.points(now_ms));
+        blame.add(offence.weight().min(room), now_ms)
     }
 
     /// Returns a peer's points.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::B256;
 
 use super::event::{PeerId, RequestId};
-use super::limits::{HEADERS_MS, RESPONSE_MS};
+use super::limits::{BLOCK_TRANSACTIONS_MS, HEADERS_MS, RESPONSE_MS};
 
 /// Says what a request was for, so that its answer finds its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +58,21 @@ impl Requests {
 
     /// Takes the requests that a peer did not answer in time.
     pub(crate) fn late(&mut self, now_ms: u64) -> Vec<Open> {
-        let patience = |open: &Open| if matches!(open.purpose, Purpose::Headers(_)) { HEADERS_MS } else { RESPONSE_MS };
+        let patience = |open: &Open| match open.purpose {
+            Purpose::Headers(_) => HEADERS_MS,
+            Purpose::BlockTransactions(_) => BLOCK_TRANSACTIONS_MS,
+            _ => RESPONSE_MS,
+        };
         let is_late = |open: &Open| now_ms.saturating_sub(open.sent_at) >= patience(open);
         let late: Vec<_> = self.open.iter().filter(|(_, open)| is_late(open)).map(|(id, _)| *id).collect();
         late.into_iter().filter_map(|id| self.open.remove(&id)).collect()
+    }
+
+    /// Finds the request for this block's body, where it was sent before `before_ms`, and the peer that was asked.
+    pub(crate) fn late_body(&self, block: B256, before_ms: u64) -> Option<(RequestId, PeerId)> {
+        let asks = |open: &Open| matches!(&open.purpose, Purpose::Bodies(asked) if asked.contains(&block));
+        let (id, open) = self.open.iter().find(|(_, open)| asks(open))?;
+        (open.sent_at <= before_ms).then_some((*id, open.peer))
     }
 
     /// Takes the requests to a peer that is gone.

@@ -7,6 +7,7 @@ use alloy_primitives::B256;
 use chain::{ChainView, LedgerHandle, ViewError};
 use evm_runtime::state::ReadError;
 
+use super::limits::STATE_SERVED;
 use crate::message::limits::{
     HEADERS_MAX, POOL_NOTICES_MAX, RESPONSE_BYTES_SOFT, STATE_ROWS_MAX, TRANSACTION_BYTES_MAX,
 };
@@ -117,14 +118,15 @@ fn pool(ledger: &LedgerHandle) -> Vec<Notice> {
     pending.take(POOL_NOTICES_MAX).map(notice).collect()
 }
 
-/// Returns the number of a canonical block whose state can be read.
+/// Returns the number of a canonical block whose state can be read and is served.
 fn readable(view: &ChainView, block: B256) -> Result<Option<u64>, ViewError> {
     let Some(header) = view.header_by_hash(block)? else { return Ok(None) };
-    let canonical = view.is_canonical(header.number, block)? && header.number >= view.history_floor()?;
+    let first = view.finalized_number().saturating_sub(STATE_SERVED).max(view.history_floor()?);
+    let canonical = view.is_canonical(header.number, block)? && header.number >= first;
     Ok(canonical.then_some(header.number))
 }
 
-/// A page of rows is short enough to need no deadline.
+/// A page of rows of a state that is not much older than the head's is short enough to need no deadline.
 static UNBOUNDED: AtomicBool = AtomicBool::new(false);
 
 fn failed(error: ReadError) -> ViewError {

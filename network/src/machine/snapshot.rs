@@ -1,10 +1,11 @@
 //! Starting from a state snapshot: the headers up to a peer's finalized block, verified from our genesis block on; the state at that
 //! block, piece by piece, verified against the header's root before it is used; then the sync goes on from there.
 //!
-//! One peer serves one attempt, so that what turns out wrong has one sender. After a few attempts that fail the node executes the
-//! chain from its beginning.
+//! One peer serves one attempt, so that what turns out wrong has one sender. Its headers are followed up to its head, and only where they
+//! come to the work that it claims is its state used: a branch that cost little does not become the chain of a new node. After a few
+//! attempts that fail the node executes the chain from its beginning.
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use chain::{ImportError, ImportOutcome, Need, SnapshotBuilder, ViewError};
 
 use super::action::{Action, Alarm, Offence};
@@ -20,7 +21,7 @@ use crate::message::{Request, Response, Status};
 /// Says how far an attempt is.
 #[allow(clippy::large_enum_variant, reason = "there is one stage at a time")]
 enum Stage {
-    /// Headers are coming; those that are verified, and the last one.
+    /// Headers are coming; those that are verified, up to the target, and the last one.
     Headers(Vec<HeaderEntry>, Box<Anchor>),
     /// The state is coming; `None` while a piece is with a job.
     State(Option<Box<SnapshotBuilder>>),
@@ -33,8 +34,11 @@ struct Attempt {
     peer: PeerId,
     target: B256,
     number: u64,
+    /// The total difficulty that the peer claims for its head, and that of the headers so far.
+    claimed: U256,
+    work: U256,
     stage: Stage,
-    /// How many answers did not come.
+    /// How many answers in a row did not come.
     lost: u32,
 }
 
@@ -42,8 +46,9 @@ struct Attempt {
 #[derive(Default)]
 pub(crate) struct SnapshotStart {
     attempt: Option<Attempt>,
-    failed: u32,
     is_given_up: bool,
+    /// Whether the operator knows that a chain is too long.
+    is_too_long_told: bool,
 }
 
 impl SnapshotStart {
@@ -84,13 +89,18 @@ impl Machine {
         }
         let header_bytes = usize::try_from(status.finalized).unwrap_or(usize::MAX).saturating_mul(1024);
         if header_bytes > self.config.snapshot_bytes_max / 2 {
-            self.give_up_snapshot(context, format!("{} headers are too many", status.finalized));
+            // Others may say something else.
+            if !std::mem::replace(&mut self.snapshot.is_too_long_told, true) {
+                let problem = format!("{} headers, as a peer says it has, are too many", status.finalized);
+                context.push(Action::Alarm(Alarm::SnapshotFailed(problem)));
+            }
             return Ok(false);
         }
         let Some(anchor) = Anchor::read(&context.view, context.view.head().clone())? else { return Ok(false) };
         let stage = Stage::Headers(Vec::new(), Box::new(anchor));
         let (target, number) = (status.finalized_hash, status.finalized);
-        self.snapshot.attempt = Some(Attempt { id, peer, target, number, stage, lost: 0 });
+        let (claimed, work) = (status.total_difficulty, context.view.head_td());
+        self.snapshot.attempt = Some(Attempt { id, peer, target, number, claimed, work, stage, lost: 0 });
         self.drive_snapshot(context)?;
         Ok(true)
     }
@@ -100,10 +110,11 @@ impl Machine {
         let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
         let (id, peer, target) = (attempt.id, attempt.peer, attempt.target);
         let request = match &mut attempt.stage {
-            Stage::Headers(headers, anchor) => {
-                let have = u64::try_from(headers.len()).unwrap_or(u64::MAX);
-                let left = attempt.number.saturating_sub(have);
-                let count = left.min(u64::try_from(HEADERS_MAX).unwrap_or(u64::MAX));
+            Stage::Headers(_, anchor) => {
+                let most = u64::try_from(HEADERS_MAX).unwrap_or(u64::MAX);
+                // Up to the target, and then on to the head.
+                let left = attempt.number.saturating_sub(anchor.parent.number);
+                let count = if left == 0 { most } else { left.min(most) };
                 Request::Headers { locator: vec![anchor.parent.hash()], count }
             }
             Stage::State(None) | Stage::Adopting => return Ok(()),
@@ -140,17 +151,19 @@ impl Machine {
     ) -> Result<(), ViewError> {
         let Some(attempt) = self.snapshot.attempt.as_mut().filter(|attempt| attempt.id == id) else { return Ok(()) };
         let peer = attempt.peer;
+        attempt.lost = 0;
         let job = match (&mut attempt.stage, response) {
-            (Stage::Headers(have, anchor), Response::Headers(headers)) => {
-                let left = usize::try_from(attempt.number).unwrap_or(usize::MAX).saturating_sub(have.len());
+            (Stage::Headers(_, anchor), Response::Headers(headers)) => {
+                let left = attempt.number.saturating_sub(anchor.parent.number);
                 if headers.is_empty() {
-                    return self.fail_snapshot(context, "the peer has no further header");
+                    return self
+                        .fail_snapshot(context, "the peer's headers end before they show the work that it claims");
                 }
-                if headers.len() > left {
+                if left > 0 && u64::try_from(headers.len()).unwrap_or(u64::MAX) > left {
                     self.punish(context, peer, Offence::WrongResponse, "more headers than were asked for".to_owned());
                     return self.fail_snapshot(context, "more headers than were asked for");
                 }
-                Job::VerifyHeaders { session: id, peer, anchor: anchor.clone(), headers }
+                Job::VerifyHeaders { session: id, peer, anchor: anchor.clone(), headers, ends_at: None }
             }
             (Stage::State(builder), response) => {
                 let Some(taken) = builder.take() else { return Ok(()) };
@@ -187,15 +200,18 @@ impl Machine {
                 for entry in entries {
                     let grandparent_timestamp = Some(anchor.parent.timestamp);
                     **anchor = Anchor { parent: entry.header.clone(), grandparent_timestamp };
-                    headers.push(entry);
+                    attempt.work = attempt.work.saturating_add(entry.header.difficulty);
+                    if entry.header.number <= number {
+                        headers.push(entry);
+                    }
                 }
             }
         }
-        if anchor.parent.number < number {
-            return self.drive_snapshot(context);
-        }
-        if anchor.parent.hash() != target {
+        if anchor.parent.number == number && anchor.parent.hash() != target {
             return self.fail_snapshot(context, "the peer's chain has moved");
+        }
+        if anchor.parent.number < number || attempt.work < attempt.claimed {
+            return self.drive_snapshot(context);
         }
         let headers = std::mem::take(headers).into_iter().map(|entry| (entry.header, entry.witness)).collect();
         attempt.stage = Stage::State(SnapshotBuilder::new(headers).map(Box::new));
@@ -248,7 +264,9 @@ impl Machine {
     pub(crate) fn on_snapshot_lost(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
         let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
         attempt.lost += 1;
-        if attempt.lost < SNAPSHOT_LOST_MAX && self.peers.is_welcome(attempt.peer) {
+        // Who does not even begin to answer keeps nobody else from it.
+        let has_begun = !matches!(&attempt.stage, Stage::Headers(headers, _) if headers.is_empty());
+        if has_begun && attempt.lost < SNAPSHOT_LOST_MAX && self.peers.is_welcome(attempt.peer) {
             return self.drive_snapshot(context);
         }
         self.fail_snapshot(context, "a peer that does not answer")
@@ -256,12 +274,11 @@ impl Machine {
 
     /// Ends an attempt; the next one may have another peer.
     pub(crate) fn fail_snapshot(&mut self, context: &mut Context<'_>, problem: &str) -> Result<(), ViewError> {
-        if self.snapshot.attempt.as_ref().is_none_or(|attempt| matches!(attempt.stage, Stage::Adopting)) {
-            return Ok(());
-        }
-        self.snapshot.attempt = None;
-        self.snapshot.failed += 1;
-        if self.snapshot.failed >= SNAPSHOT_ATTEMPTS_MAX {
+        let is_failing = |attempt: &mut Attempt| !matches!(attempt.stage, Stage::Adopting);
+        let Some(attempt) = self.snapshot.attempt.take_if(is_failing) else { return Ok(()) };
+        self.note_failed_sync(context, attempt.peer);
+        // Whoever has failed less often is asked before.
+        if self.peers.get(attempt.peer).is_some_and(|peer| peer.failed_syncs >= SNAPSHOT_ATTEMPTS_MAX) {
             self.give_up_snapshot(context, problem.to_owned());
         }
         self.drive_sync(context)

@@ -11,7 +11,9 @@ use super::action::{Action, Offence};
 use super::bounded::Seen;
 use super::event::PeerId;
 use super::job::Job;
-use super::limits::{GATHER_MS, HOLDERS_MAX, POOL_MS, REFUSED_MAX, TRANSACTION_JOBS_MAX, WANTED_MAX, WANTED_PER_PEER};
+use super::limits::{
+    GATHER_MS, HOLDERS_MAX, POOL_MS, REFUSED_MAX, TRANSACTION_JOBS_MAX, WANTED_GRANTED, WANTED_MAX, WANTED_PER_PEER,
+};
 use super::requests::Purpose;
 use super::serve::notice;
 use super::{Context, Machine};
@@ -27,12 +29,19 @@ struct Wanted {
     is_coming: bool,
 }
 
+/// What one peer holds of the wanted transactions.
+#[derive(Default)]
+struct Shares {
+    /// How many they are.
+    count: usize,
+    /// In the order in which it has announced them; what is no longer wanted of it may stand here until it is met.
+    order: VecDeque<B256>,
+}
+
 /// Holds what is known of transactions that are on their way in and out.
 pub(crate) struct Transactions {
     wanted: BTreeMap<B256, Wanted>,
-    /// In the order in which they were announced; what is no longer wanted may stand here until it is met.
-    order: VecDeque<B256>,
-    per_peer: BTreeMap<PeerId, usize>,
+    shares: BTreeMap<PeerId, Shares>,
     refused: Seen,
     untold: Vec<Notice>,
     tell_at: Option<u64>,
@@ -44,8 +53,7 @@ impl Default for Transactions {
     fn default() -> Self {
         Self {
             wanted: BTreeMap::new(),
-            order: VecDeque::new(),
-            per_peer: BTreeMap::new(),
+            shares: BTreeMap::new(),
             refused: Seen::new(REFUSED_MAX),
             untold: Vec::new(),
             tell_at: None,
@@ -70,10 +78,10 @@ impl Transactions {
     }
 
     fn release(&mut self, holder: PeerId) {
-        if let Some(count) = self.per_peer.get_mut(&holder) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_peer.remove(&holder);
+        if let Some(shares) = self.shares.get_mut(&holder) {
+            shares.count -= 1;
+            if shares.count == 0 {
+                self.shares.remove(&holder);
             }
         }
     }
@@ -94,9 +102,12 @@ impl Transactions {
     }
 
     fn want(&mut self, notice: &Notice, peer: PeerId) {
-        let share = self.per_peer.get(&peer).copied().unwrap_or(0);
+        let share = self.shares.get(&peer).map_or(0, |shares| shares.count);
         if share >= WANTED_PER_PEER {
             return;
+        }
+        if self.wanted.len() >= WANTED_MAX && share < WANTED_GRANTED && !self.wanted.contains_key(&notice.hash) {
+            self.make_room();
         }
         let is_full = self.wanted.len() >= WANTED_MAX;
         match self.wanted.get_mut(&notice.hash) {
@@ -107,20 +118,37 @@ impl Transactions {
                 let size_bytes = usize::try_from(notice.size_bytes).unwrap_or(usize::MAX);
                 let wanted = Wanted { size_bytes, holders: vec![peer], is_coming: false };
                 self.wanted.insert(notice.hash, wanted);
-                self.order.push_back(notice.hash);
             }
         }
-        *self.per_peer.entry(peer).or_default() += 1;
-        // What was met and is no longer wanted goes before it piles up.
-        if self.order.len() > 2 * WANTED_MAX {
-            self.order.retain(|hash| self.wanted.contains_key(hash));
+        let shares = self.shares.entry(peer).or_default();
+        shares.count += 1;
+        shares.order.push_back(notice.hash);
+        // What is no longer wanted goes before it piles up.
+        if shares.order.len() > 2 * WANTED_PER_PEER {
+            shares.order.retain(|hash| self.wanted.get(hash).is_some_and(|wanted| wanted.holders.contains(&peer)));
+        }
+    }
+
+    /// Does without the last one that was announced by whoever has announced most, where nobody else has it.
+    fn make_room(&mut self) {
+        let Some((peer, shares)) = self.shares.iter().max_by_key(|(peer, shares)| (shares.count, **peer)) else {
+            return;
+        };
+        let is_alone = |wanted: &Wanted| !wanted.is_coming && wanted.holders == [*peer];
+        let last = shares.order.iter().rev().find(|hash| self.wanted.get(*hash).is_some_and(is_alone)).copied();
+        if let Some(hash) = last {
+            self.forget(hash);
         }
     }
 
     /// Takes the hashes that are to be asked of a peer now.
     fn take_batch(&mut self, peer: PeerId) -> Vec<B256> {
         let (mut batch, mut bytes) = (Vec::new(), 0usize);
-        for hash in &self.order {
+        let Some(shares) = self.shares.get_mut(&peer) else { return batch };
+        while shares.order.front().is_some_and(|hash| !self.wanted.contains_key(hash)) {
+            shares.order.pop_front();
+        }
+        for hash in &shares.order {
             let Some(wanted) = self.wanted.get_mut(hash) else { continue };
             if wanted.is_coming || !wanted.holders.contains(&peer) {
                 continue;
@@ -131,9 +159,6 @@ impl Transactions {
             }
             wanted.is_coming = true;
             batch.push(*hash);
-        }
-        while self.order.front().is_some_and(|hash| !self.wanted.contains_key(hash)) {
-            self.order.pop_front();
         }
         batch
     }
@@ -272,7 +297,7 @@ impl Machine {
         }
     }
 
-    /// Tells what has been gathered, and asks some peer what gossip may have missed.
+    /// Tells what has been gathered, and asks a peer what gossip may have missed.
     pub(crate) fn tick_transactions(&mut self, context: &mut Context<'_>) {
         if self.transactions.tell_at.is_some_and(|at| at <= context.now_ms) {
             self.tell_transactions(context);
@@ -281,9 +306,9 @@ impl Machine {
             self.transactions.pool_asked_at = context.now_ms;
             // What was refused once, for want of funds say, gets another try.
             self.transactions.refused = Seen::new(REFUSED_MAX);
-            let peers: Vec<PeerId> =
-                self.peers.welcome().filter(|(_, peer)| peer.has_room()).map(|(id, _)| id).collect();
-            if let Some(peer) = pick(&peers, context) {
+            // In turn, so that what one peer alone has comes to light in a known time.
+            let able = self.peers.welcome().filter(|(_, peer)| peer.has_room());
+            if let Some((peer, _)) = able.min_by_key(|(id, peer)| (peer.pool_asked_at, *id)) {
                 self.ask_pool(context, peer);
             }
         }
@@ -292,6 +317,9 @@ impl Machine {
 
     /// Asks a peer what is in its pool.
     pub(crate) fn ask_pool(&mut self, context: &mut Context<'_>, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.pool_asked_at = context.now_ms;
+        }
         self.send(context, peer, Purpose::Pool, Request::Pool);
     }
 
@@ -306,11 +334,4 @@ impl Machine {
             }
         }
     }
-}
-
-/// Draws one of several.
-pub(crate) fn pick<T: Copy>(list: &[T], context: &mut Context<'_>) -> Option<T> {
-    let count = u64::try_from(list.len()).ok().filter(|count| *count > 0)?;
-    let index = usize::try_from(context.rng.next_u64() % count).ok()?;
-    list.get(index).copied()
 }

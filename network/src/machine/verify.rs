@@ -1,6 +1,7 @@
 //! What the network checks of blocks before the ledger sees them: headers, alone and against their parents, and bodies. Nothing is
 //! executed.
 
+use alloy_primitives::B256;
 use alloy_rlp::Decodable;
 use chain::{ChainView, ViewError};
 use consensus::{
@@ -81,40 +82,67 @@ pub fn header_against(spec: &ChainSpec, entry: &HeaderEntry, anchor: &Anchor) ->
         .map_err(|error| error.to_string())
 }
 
-/// Validates headers that follow one another from `anchor` on: each alone, in parallel, and then against its parent.
+/// Validates headers that follow one another from `anchor` on: each alone, in parallel, and against its parent. The first one is validated
+/// before anything is made of the others: who has done no work makes us do none.
 ///
 /// # Errors
 /// The first header that breaks a rule.
 pub fn headers(
     spec: &ChainSpec,
     anchor: &Anchor,
-    headers: Vec<WitnessedHeader>,
+    mut headers: Vec<WitnessedHeader>,
 ) -> Result<Vec<HeaderEntry>, HeaderFault> {
-    let entries: Vec<HeaderEntry> = headers
-        .into_par_iter()
-        .map(|header| HeaderEntry { header: SealedHeader::new(header.header), witness: header.witness })
-        .collect();
-    let fault = |entry: &HeaderEntry| {
-        let number = entry.header.number;
-        move |problem: String| HeaderFault { number, problem }
-    };
-    // The chain of hashes first: it costs nothing, and nobody is made to recover signatures of what does not hang together.
+    let rest = headers.split_off(headers.len().min(1));
+    let mut entries: Vec<HeaderEntry> = linked(anchor, headers)?;
+    let mut at = anchor.clone();
+    for entry in &entries {
+        header_against(spec, entry, &at).and_then(|()| header_alone(spec, entry)).map_err(|it| fault(entry, it))?;
+        at = at.advance(entry.header.clone());
+    }
+    let rest = linked(&at, rest)?;
+    for entry in &rest {
+        header_against(spec, entry, &at).map_err(|it| fault(entry, it))?;
+        at = at.advance(entry.header.clone());
+    }
+    let broken = rest.par_iter().find_map_first(|entry| header_alone(spec, entry).map_err(|it| fault(entry, it)).err());
+    entries.extend(rest);
+    broken.map_or(Ok(entries), Err)
+}
+
+/// Takes headers that were verified before, which their hashes show: they follow one another from `anchor` on to `last`.
+///
+/// # Errors
+/// They are others.
+pub fn headers_again(
+    anchor: &Anchor,
+    headers: Vec<WitnessedHeader>,
+    last: B256,
+) -> Result<Vec<HeaderEntry>, HeaderFault> {
+    let entries = linked(anchor, headers)?;
+    match entries.last() {
+        Some(entry) if entry.header.hash() != last => Err(fault(entry, "is not the one that was verified".to_owned())),
+        _ => Ok(entries),
+    }
+}
+
+/// Hashes headers, in parallel, and checks that they follow one another from `anchor` on. That costs nothing, and nobody is made to recover
+/// signatures of what does not hang together.
+fn linked(anchor: &Anchor, headers: Vec<WitnessedHeader>) -> Result<Vec<HeaderEntry>, HeaderFault> {
+    let entry =
+        |header: WitnessedHeader| HeaderEntry { header: SealedHeader::new(header.header), witness: header.witness };
+    let entries: Vec<HeaderEntry> = headers.into_par_iter().map(entry).collect();
     let mut parent_hash = anchor.parent.hash();
     for entry in &entries {
         if entry.header.parent_hash != parent_hash {
-            return Err(fault(entry)("does not follow the header before it".to_owned()));
+            return Err(fault(entry, "does not follow the header before it".to_owned()));
         }
         parent_hash = entry.header.hash();
     }
-    let mut at = anchor.clone();
-    for entry in &entries {
-        header_against(spec, entry, &at).map_err(fault(entry))?;
-        at = at.advance(entry.header.clone());
-    }
-    match entries.par_iter().find_map_first(|entry| header_alone(spec, entry).map_err(fault(entry)).err()) {
-        Some(fault) => Err(fault),
-        None => Ok(entries),
-    }
+    Ok(entries)
+}
+
+fn fault(entry: &HeaderEntry, problem: String) -> HeaderFault {
+    HeaderFault { number: entry.header.number, problem }
 }
 
 /// Validates a body against its header and recovers the senders by the rules of its fork, in parallel.

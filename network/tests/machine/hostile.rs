@@ -167,6 +167,15 @@ fn announcements_of_what_nobody_has_are_bounded_and_blame_nobody() {
     // An entry counts as 256 bytes, and so does each of the few open requests.
     let held = bench.machine.held_bytes() / 256;
     assert!((WANTED_MAX..WANTED_MAX + 1000).contains(&held), "{held}");
+    // What an honest peer announces now is asked for all the same.
+    bench.welcome_equal(8);
+    let notice =
+        |index: u64| Notice { hash: B256::repeat_byte(0x77) ^ B256::from(U256::from(index)), kind: 2, size_bytes: 100 };
+    let notices: Vec<_> = (0..50).map(notice).collect();
+    let data = Gossip::Transactions(Announcement { salt: 0, notices: notices.clone() }).encode();
+    let actions = bench.gossip(8, Topic::Transactions, data);
+    let expected = Request::Transactions(notices.iter().map(|notice| notice.hash).collect());
+    assert!(sent(&actions, 8).iter().any(|(_, request)| *request == expected));
     // Each asks for a share only, and having nothing is no offence.
     let actions = bench.tell(Event::Tick);
     assert!(actions.iter().all(|action| !matches!(action, Action::Punish { .. })));
@@ -240,7 +249,8 @@ fn blocks_that_wait_for_their_transactions_are_bounded() {
         assert_eq!(asked, REBUILDS_MAX.min((usize::try_from(peer).unwrap() + 1) * REBUILDS_PER_PEER));
     }
     // What does not come is given up without blame, and makes room again.
-    let actions = bench.pass(RESPONSE_MS + TICK_MS);
+    let asked = u64::try_from(BLOCK_TRANSACTIONS_ASKED_MAX).unwrap();
+    let actions = bench.pass(asked * (BLOCK_TRANSACTIONS_MS + TICK_MS));
     assert_eq!(verdicts(&actions).len(), REBUILDS_MAX);
     assert!(actions.iter().all(|action| !matches!(action, Action::Punish { .. })));
 }

@@ -7,7 +7,7 @@ use network::message::*;
 use storage::MemoryStore;
 
 use crate::bench::*;
-use crate::sync::{honest, serve_all};
+use crate::sync::{converse, honest, serve_all, serve_from, status_of};
 
 fn config() -> MachineConfig {
     MachineConfig { start_from_snapshot: true, snapshot_distance_min: 8, ..MachineConfig::default() }
@@ -146,14 +146,61 @@ fn a_state_that_is_wrong_anywhere_is_refused_and_its_sender_cut_off() {
 }
 
 #[test]
+fn a_snapshot_of_a_branch_that_does_not_show_the_work_that_is_claimed_is_not_taken() {
+    let (cheap, right) = (ledger(), theirs());
+    mine(&cheap, 40, "cheap");
+    let boast = |bench: &Bench| Status { total_difficulty: U256::from(1_000), ..status_of(bench, &cheap) };
+    let mut bench = Bench::new(config());
+    let status = boast(&bench);
+    let wants = bench.welcome(1, status);
+    let wants = converse(&mut bench, wants, |bench, _, request| {
+        Some(match request {
+            Request::Status(_) => Response::Status(Box::new(boast(bench))),
+            other => serve_from(bench, &cheap, other),
+        })
+    });
+    assert_eq!(asked(&wants, |request| matches!(request, Request::Accounts { .. })), 0);
+    assert_eq!((bench.ledger.view().head().number, alarms(&wants)), (0, vec![]));
+    // The other one is asked before this one is asked again.
+    serve_all(&mut bench, &right, &[2], honest);
+    assert_eq!(
+        (bench.ledger.view().head().hash(), bench.ledger.view().base_number()),
+        (right.view().head().hash(), 24)
+    );
+}
+
+#[test]
+fn a_block_that_is_announced_meanwhile_does_not_spoil_a_snapshot() {
+    let theirs = theirs();
+    let first = theirs.view().block_by_number(1).unwrap().unwrap();
+    let mut bench = Bench::new(config());
+    bench.welcome_equal(7);
+    let status = status_of(&bench, &theirs);
+    let wants = bench.welcome(1, status);
+    let announced =
+        Gossip::Block(Box::new(CompactBlock { transactions: Vec::new(), ..CompactBlock::of(&first) })).encode();
+    assert_eq!(verdicts(&bench.gossip(7, Topic::Blocks, announced)), [Verdict::Ignore]);
+    converse(&mut bench, wants, |bench, _, request| Some(serve_from(bench, &theirs, request)));
+    assert_eq!((bench.ledger.view().head().number, bench.ledger.view().base_number()), (30, 24));
+}
+
+#[test]
 fn where_nobody_can_serve_a_snapshot_the_chain_is_executed() {
     let theirs = theirs();
     let mut bench = Bench::new(config());
-    let refuse = |_: u64, response: Response| match response {
-        Response::Accounts(_) => Response::Refused("the state of this block is not here".to_owned()),
-        other => other,
+    let refuse = |bench: &Bench, _: u64, request: &Request| {
+        Some(match request {
+            Request::Accounts { .. } => Response::Refused("the state of this block is not here".to_owned()),
+            other => serve_from(bench, &theirs, other),
+        })
     };
-    let wants = serve_all(&mut bench, &theirs, &[1], refuse);
+    let status = status_of(&bench, &theirs);
+    let (mut wants, mut more) = (Vec::new(), bench.welcome(1, status));
+    // It rests each time before it is asked again.
+    for _ in 0..40 {
+        wants.extend(converse(&mut bench, more, refuse));
+        more = bench.pass(1_000);
+    }
     assert_eq!(alarms(&wants).len(), 1, "{:?}", alarms(&wants));
     assert!(wants.iter().all(|action| !matches!(action, Action::Punish { .. })));
     assert_eq!((bench.ledger.view().head().number, bench.ledger.view().base_number()), (30, 0));

@@ -48,6 +48,33 @@ pub(crate) fn serve_all(
     wants
 }
 
+/// Answers whatever the peers are asked, peer by peer, until nothing is asked any more; `None` leaves a request unanswered.
+pub(crate) fn converse(
+    bench: &mut Bench,
+    mut wants: Vec<Action>,
+    answer: impl Fn(&Bench, u64, &Request) -> Option<Response>,
+) -> Vec<Action> {
+    let mut at = 0;
+    while at < wants.len() {
+        if let Action::Send { peer, request, message } = &wants[at]
+            && let Some(response) = answer(bench, peer.0, message)
+        {
+            let more = bench.answer(peer.0, *request, &response);
+            wants.extend(more);
+        }
+        at += 1;
+    }
+    wants
+}
+
+/// Answers as a node whose chain is that of `ledger`.
+pub(crate) fn serve_from(bench: &Bench, ledger: &LedgerHandle, request: &Request) -> Response {
+    match request {
+        Request::Status(_) => Response::Status(Box::new(status_of(bench, ledger))),
+        other => serve::answer(ledger, other).unwrap(),
+    }
+}
+
 pub(crate) fn honest(_: u64, response: Response) -> Response {
     response
 }

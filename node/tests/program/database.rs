@@ -21,7 +21,8 @@ fn a_database_is_inspected_verified_pruned_and_compacted() {
     let home = Home::new();
     mine(&home, 12);
     let inspected = home.run("db inspect --datadir node");
-    for (field, expected) in [("format ", "1"), ("head number", "12"), ("history from", "0")] {
+    for (field, expected) in [("format ", "2"), ("head number", "12"), ("finalized number", "0"), ("history from", "0")]
+    {
         assert_eq!(inspected.field(field), expected);
     }
     for table in ["headers", "account_history", "all"] {

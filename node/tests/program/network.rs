@@ -125,6 +125,35 @@ fn a_node_that_comes_late_or_was_killed_catches_up() {
 }
 
 #[test]
+fn a_node_that_starts_from_a_state_has_it_and_follows() {
+    let home = home(json!({"empty_blocks": "always"}));
+    let miner = start(&home, "a", "--mine");
+    // Enough of them must be final for it to be worth it.
+    miner.wait_head(400, SOON);
+    miner.call("miner_stop", json!([]));
+    let sent = miner.call("eth_getBalance", json!([ADDRESS, "latest"]));
+    let late = start(&home, "b", &format!("--syncmode snap --p2p.static {}", address(&miner)));
+    let head = miner.block_number();
+    late.wait_head(head, SOON);
+    assert_eq!(hash_of(&late, head), hash_of(&miner, head));
+    assert_eq!(late.call("eth_getBalance", json!([ADDRESS, "latest"])), sent);
+    // It has executed nothing of the beginning, and says so.
+    let refused = late.try_call("eth_getBalance", json!([ADDRESS, "0x1"])).unwrap_err();
+    assert!(refused["message"].as_str().unwrap().contains("history begins at block"), "{refused}");
+    assert!(miner.try_call("eth_getBalance", json!([ADDRESS, "0x1"])).is_ok());
+    // From then on it executes blocks like everyone, also after it was killed.
+    late.stop(Signal::Kill);
+    let again = start(&home, "b", &format!("--syncmode snap --p2p.static {}", address(&miner)));
+    let hash = again.send(transfer());
+    miner.call("miner_start", json!([1]));
+    let block = number(&again.wait_receipt(&hash, SOON)["blockNumber"]);
+    assert_eq!(hash_of(&again, block), hash_of(&miner, block));
+    again.end();
+    miner.end();
+    home.verify("b");
+}
+
+#[test]
 fn nodes_of_another_chain_are_told_which_rule_differs() {
     let home = home(json!({"empty_blocks": "never"}));
     home.write(

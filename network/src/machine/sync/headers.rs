@@ -11,6 +11,8 @@ use super::super::limits::HEADERS_AHEAD_MAX;
 use super::super::requests::Purpose;
 use super::super::verify::{Anchor, HeaderEntry, HeaderFault};
 use super::super::{Context, Machine};
+use super::queue::Queue;
+use super::{Mark, Session, Walk};
 use crate::message::limits::{HEADERS_MAX, LOCATOR_MAX};
 use crate::message::{Request, WitnessedHeader};
 
@@ -32,6 +34,58 @@ fn locator(context: &Context<'_>) -> Result<Vec<B256>, ViewError> {
     Ok(hashes)
 }
 
+impl Session {
+    /// Returns how many headers are missing up to the next mark, where headers are fetched again.
+    fn to_next_mark(&self) -> Option<usize> {
+        let (mark, tail) = (self.marks.front().filter(|_| self.walk == Walk::Again)?, self.tail.as_ref()?);
+        usize::try_from(mark.number.saturating_sub(tail.parent.number)).ok()
+    }
+
+    /// Takes verified headers, which follow the tail unless it has changed meanwhile.
+    fn take_headers(&mut self, entries: Vec<HeaderEntry>) {
+        for entry in entries {
+            let Some(tail) = &self.tail else { return };
+            if entry.header.parent_hash != tail.parent.hash() {
+                return;
+            }
+            let (timestamp, header) = (tail.parent.timestamp, entry.header.clone());
+            self.tail_work = self.tail_work.saturating_add(header.difficulty);
+            self.tail = Some(Anchor { grandparent_timestamp: Some(timestamp), parent: header });
+            if self.walk != Walk::Counting {
+                self.queue.push(entry, timestamp);
+            }
+        }
+        let Some(tail) = &self.tail else { return };
+        let mark = Mark { number: tail.parent.number, hash: tail.parent.hash() };
+        match self.walk {
+            Walk::Again => {
+                self.marks.pop_front();
+                if self.marks.is_empty() {
+                    self.walk = Walk::Keeping;
+                }
+            }
+            Walk::Keeping if self.is_heavier => {}
+            Walk::Keeping | Walk::Counting => self.marks.push_back(mark),
+        }
+    }
+
+    /// Keeps no headers any more where they have become too many before they have proven what was claimed.
+    fn make_room(&mut self) {
+        if self.walk == Walk::Keeping && self.queue.len() + HEADERS_MAX > HEADERS_AHEAD_MAX {
+            (self.walk, self.queue) = (Walk::Counting, Queue::default());
+        }
+    }
+
+    /// Begins to fetch the headers again, where they were only counted.
+    fn begin_again(&mut self) {
+        if let (Walk::Counting, Some((anchor, work))) = (self.walk, self.origin.take()) {
+            (self.walk, self.tail, self.tail_work, self.headers_end) = (Walk::Again, Some(anchor), work, false);
+        } else {
+            self.marks.clear();
+        }
+    }
+}
+
 impl Machine {
     /// Asks for the next headers, where there is room for them.
     pub(super) fn ask_headers(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
@@ -40,13 +94,15 @@ impl Machine {
         if session.headers_busy || session.headers_end || !room {
             return Ok(());
         }
+        let caution = self.peers.get(session.peer).map_or(0, |peer| peer.caution);
         session.locator = match &session.tail {
             Some(tail) => vec![tail.parent.hash()],
             None => locator(context)?,
         };
+        session.asked = session.to_next_mark().unwrap_or((HEADERS_MAX >> caution).max(1));
         session.headers_busy = true;
         let (id, peer, locator) = (session.id, session.peer, session.locator.clone());
-        let count = u64::try_from(HEADERS_MAX).unwrap_or(u64::MAX);
+        let count = u64::try_from(session.asked).unwrap_or(u64::MAX);
         self.send(context, peer, Purpose::Headers(id), Request::Headers { locator, count });
         Ok(())
     }
@@ -61,10 +117,16 @@ impl Machine {
     ) -> Result<(), ViewError> {
         let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) else { return Ok(()) };
         session.moved_at = context.now_ms;
-        session.headers_end = headers.len() < HEADERS_MAX;
-        if let Some(known) = self.peers.get_mut(peer) {
-            known.headers_lost = 0;
+        if headers.len() > session.asked {
+            self.punish(context, peer, Offence::WrongResponse, "more headers than were asked for".to_owned());
+            return self.end_sync(context);
         }
+        let is_short = headers.len() < session.asked;
+        if session.walk == Walk::Again && is_short {
+            // The peer's chain is another one by now.
+            return self.end_sync(context);
+        }
+        session.headers_end = is_short;
         let Some(first) = headers.first().map(|first| first.header.parent_hash) else {
             session.headers_busy = false;
             return self.on_headers_end(context);
@@ -77,35 +139,48 @@ impl Machine {
             Some(tail) => Some(tail),
             None => self.place(context, first)?,
         };
-        let Some(mut anchor) = anchor else { return self.end_sync(context) };
-        // What is stored already, on whatever branch, was verified when it came: so a sync goes on where another one ended.
+        let Some(anchor) = anchor else { return self.end_sync(context) };
+        let known = self.pass_known(context, anchor, &headers)?;
+        headers.drain(..known);
+        let Some(session) = &mut self.sync.session else { return Ok(()) };
+        if headers.is_empty() {
+            session.headers_busy = false;
+            return self.on_headers_end(context);
+        }
+        let Some(tail) = session.tail.clone() else { return Ok(()) };
+        session.origin.get_or_insert_with(|| (tail.clone(), session.tail_work));
+        let ends_at = session.marks.front().filter(|_| session.walk == Walk::Again).map(|mark| mark.hash);
+        let anchor = Box::new(tail);
+        context.push(Action::Run(Box::new(Job::VerifyHeaders { session: id, peer, anchor, headers, ends_at })));
+        Ok(())
+    }
+
+    /// Passes over the first headers that are stored already, on whatever branch, and returns how many they are. They were verified when
+    /// they came: so a sync goes on where another one ended.
+    fn pass_known(
+        &mut self,
+        context: &Context<'_>,
+        mut anchor: Anchor,
+        headers: &[WitnessedHeader],
+    ) -> Result<usize, ViewError> {
+        let Some(session) = &mut self.sync.session else { return Ok(0) };
         let mut known = 0;
-        for header in &headers {
+        // What is fetched again has its mark at the end, and is taken whole.
+        for header in headers.iter().filter(|_| session.walk != Walk::Again) {
             if header.header.parent_hash != anchor.parent.hash() {
                 break;
             }
             let hash = header.header.hash_slow();
             let Some(stored) = context.view.header_by_hash(hash)? else { break };
-            let is_ours = context.view.is_canonical(stored.number, hash)?;
-            let work = context.view.total_difficulty(hash)?;
-            let Some(session) = &mut self.sync.session else { return Ok(()) };
-            if is_ours {
+            if context.view.is_canonical(stored.number, hash)? {
                 session.ancestor = stored.number;
             }
-            session.tail_work = work.unwrap_or(session.tail_work);
+            session.tail_work = context.view.total_difficulty(hash)?.unwrap_or(session.tail_work);
             anchor = Anchor { grandparent_timestamp: Some(anchor.parent.timestamp), parent: stored };
             known += 1;
         }
-        headers.drain(..known);
-        let Some(session) = &mut self.sync.session else { return Ok(()) };
-        session.tail = Some(anchor.clone());
-        if headers.is_empty() {
-            session.headers_busy = false;
-            return self.on_headers_end(context);
-        }
-        let anchor = Box::new(anchor);
-        context.push(Action::Run(Box::new(Job::VerifyHeaders { session: id, peer, anchor, headers })));
-        Ok(())
+        session.tail = Some(anchor);
+        Ok(known)
     }
 
     /// Finds the block of ours after which a peer's headers begin.
@@ -130,41 +205,48 @@ impl Machine {
         let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) else { return Ok(()) };
         session.headers_busy = false;
         session.moved_at = context.now_ms;
+        session.stalls = 0;
         let entries = match result {
             Ok(entries) => entries,
+            // The peer's chain may be another one by now.
+            Err(_) if session.walk == Walk::Again => return self.end_sync(context),
             Err(fault) => {
                 self.punish(context, peer, Offence::InvalidHeader, fault.to_string());
                 return self.end_sync(context);
             }
         };
-        for entry in entries {
-            let Some(tail) = &session.tail else { break };
-            // A sync that lost its peer meanwhile has another tail.
-            if entry.header.parent_hash != tail.parent.hash() {
-                break;
+        session.take_headers(entries);
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.caution = known.caution.saturating_sub(1);
+        }
+        if !session.is_heavier {
+            let work = session.tail_work;
+            session.is_heavier = work >= session.claimed && fork_choice::replaces(work, context.view.head_td());
+            if session.is_heavier {
+                return self.on_claim_proven(context);
             }
-            let (timestamp, header) = (tail.parent.timestamp, entry.header.clone());
-            session.tail_work = session.tail_work.saturating_add(header.difficulty);
-            session.tail = Some(Anchor { grandparent_timestamp: Some(timestamp), parent: header });
-            session.queue.push(entry, timestamp);
-        }
-        let was_heavier = session.is_heavier;
-        session.is_heavier |= fork_choice::replaces(session.tail_work, context.view.head_td());
-        if !session.is_heavier && session.queue.len() + HEADERS_MAX > HEADERS_AHEAD_MAX {
-            self.refuse_branch();
-            return Ok(());
-        }
-        // Once only: later on our own chain is the one that is being followed.
-        let proven = session.is_heavier && !was_heavier;
-        if proven && session.ancestor < context.view.finalized_number() {
-            let (target, ancestor) = (session.target, session.ancestor);
-            self.alarm_below_finalized(context, peer, target, ancestor, context.view.finalized_number());
-            self.refuse_branch();
-            return Ok(());
+            session.make_room();
+            let far = session.target_number.saturating_add(u64::try_from(HEADERS_MAX).unwrap_or(u64::MAX));
+            if session.tail.as_ref().is_some_and(|tail| tail.parent.number > far) {
+                session.headers_end = true;
+            }
         }
         if session.headers_end && !session.is_heavier {
             return self.on_headers_end(context);
         }
+        self.drive_sync(context)
+    }
+
+    /// Goes on to the blocks, now that the headers have shown what was claimed.
+    fn on_claim_proven(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
+        let Some(session) = &mut self.sync.session else { return Ok(()) };
+        if session.ancestor < context.view.finalized_number() {
+            let (peer, target, ancestor) = (session.peer, session.target, session.ancestor);
+            self.alarm_below_finalized(context, peer, target, ancestor, context.view.finalized_number());
+            self.refuse_branch();
+            return Ok(());
+        }
+        session.begin_again();
         self.drive_sync(context)
     }
 
@@ -179,7 +261,7 @@ impl Machine {
         let same_claim =
             known.and_then(|peer| peer.status.as_ref()).is_some_and(|status| status.head == session.target);
         let claimed = known.map(super::super::peers::Peer::claimed_work).unwrap_or_default();
-        self.sync.session = None;
+        self.close_session(context);
         // The chain may have moved under the request; a claim that is told again is a false one.
         if same_claim && fork_choice::replaces(claimed, proven) {
             let detail = format!("claims total difficulty {claimed}, its headers come to {proven}");
@@ -199,14 +281,11 @@ impl Machine {
         peer: PeerId,
     ) -> Result<(), ViewError> {
         self.rest(context, peer);
-        if let Some(known) = self.peers.get_mut(peer) {
-            known.headers_lost = known.headers_lost.saturating_add(1);
-        }
         if let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) {
             session.headers_busy = false;
             session.stalls += 1;
-            if session.queue.is_empty() {
-                self.sync.session = None;
+            if session.tail.is_none() {
+                self.close_session(context);
             }
         }
         self.drive_sync(context)

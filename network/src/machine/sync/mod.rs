@@ -9,6 +9,7 @@ mod queue;
 mod sizes;
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 
 use alloy_primitives::{B256, U256};
 use chain::{ImportError, ImportOutcome, ViewError};
@@ -18,7 +19,7 @@ use super::action::{Action, Offence};
 use super::blocks::Source;
 use super::event::PeerId;
 use super::job::Job;
-use super::limits::{IMPORTS_AHEAD_MAX, STALLS_MAX, STATUS_MS, SYNC_JOBS_MAX};
+use super::limits::{CAUTION_MAX, IMPORTS_AHEAD_MAX, STALLS_MAX, STATUS_MS, SYNC_JOBS_MAX};
 use super::requests::Purpose;
 use super::verify::Anchor;
 use super::{Context, Machine};
@@ -27,12 +28,34 @@ use progress::Meter;
 pub use progress::Progress;
 use queue::Queue;
 
-/// How long a peer that lacked a body or failed to answer is not asked again, in milliseconds.
+/// How long a peer that lacked a body or failed to answer is not asked again, in milliseconds; twice as long each time in a row.
 const REST_MS: u64 = 2_000;
+/// How often that doubles at the most.
+const REST_DOUBLINGS_MAX: u32 = 4;
+/// How long the import waits for a body before somebody else is asked for it, in milliseconds.
+const FRONT_MS: u64 = 3_000;
 /// After so many milliseconds without any progress a sync begins anew.
 const STUCK_MS: u64 = 45_000;
 /// How soon a peer is asked again for its status on account of a block that we cannot place, in milliseconds.
 const STATUS_AGAIN_MS: u64 = 1_000;
+
+/// Says what is done with verified headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    /// They are kept until their blocks are imported.
+    Keeping,
+    /// They were too many to be kept before they had proven anything: their work is counted, and each answer leaves a mark.
+    Counting,
+    /// They have proven their work; they are fetched again and kept, each answer up to its mark.
+    Again,
+}
+
+/// A header that was verified: its number and hash.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    number: u64,
+    hash: B256,
+}
 
 /// One attempt to reach a peer's head.
 pub(crate) struct Session {
@@ -44,19 +67,30 @@ pub(crate) struct Session {
     target: B256,
     /// Its number.
     target_number: u64,
+    /// The total difficulty that it claimed for it. No block is fetched before its headers come to as much.
+    claimed: U256,
+    /// The total difficulty of our own chain at the beginning.
+    work_before: U256,
+    /// The first header's anchor, and the total difficulty up to there.
+    origin: Option<(Anchor, U256)>,
+    /// What is done with the headers.
+    walk: Walk,
+    /// The last header of each verified answer.
+    marks: VecDeque<Mark>,
     /// The last verified header.
     tail: Option<Anchor>,
     /// Total difficulty up to the tail.
     tail_work: U256,
     /// The number of the last block that both chains have.
     ancestor: u64,
-    /// The hashes that the peer was last asked to begin after.
+    /// The hashes that the peer was last asked to begin after, and how many headers it was asked for.
     locator: Vec<B256>,
+    asked: usize,
     /// Whether headers are asked for or being verified.
     headers_busy: bool,
     /// Whether the peer has no further header.
     headers_end: bool,
-    /// Whether the headers prove more work than our chain has.
+    /// Whether the headers prove the work that was claimed, and more of it than our chain has.
     is_heavier: bool,
     queue: Queue,
     jobs: usize,
@@ -97,8 +131,8 @@ impl Machine {
         Some(meter.progress(ledger.view().head().number, session.target_number, now_ms))
     }
 
-    /// Begins a sync with the peer that claims most work, where that is more than ours and none is under way. Who has claimed much and
-    /// then kept silent is asked after all others.
+    /// Begins a sync with the peer that claims most work, where that is more than ours and none is under way. Those whom the operator
+    /// names are asked before others, and who has claimed much before and let us have less is asked after all others.
     pub(crate) fn consider_sync(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
         if self.sync.session.is_some() || self.snapshot.is_active() {
             return Ok(());
@@ -112,7 +146,8 @@ impl Machine {
                 && peer.rests_until <= now_ms
                 && peer.has_room()
         });
-        let best = candidates.max_by_key(|(id, peer)| (Reverse(peer.headers_lost), peer.claimed_work(), Reverse(*id)));
+        let best = candidates
+            .max_by_key(|(id, peer)| (Reverse(peer.failed_syncs), peer.is_reserved, peer.claimed_work(), Reverse(*id)));
         let Some((peer, status)) = best.and_then(|(id, peer)| Some((id, peer.status.clone()?))) else { return Ok(()) };
         // The head that is being imported may be the one that the peer claims.
         if self.blocks.is_importing(status.head) {
@@ -128,10 +163,16 @@ impl Machine {
             peer,
             target: status.head,
             target_number,
+            claimed: status.total_difficulty,
+            work_before: ours,
+            origin: None,
+            walk: Walk::Keeping,
+            marks: VecDeque::new(),
             tail: None,
             tail_work: U256::ZERO,
             ancestor: 0,
             locator: Vec::new(),
+            asked: 0,
             headers_busy: false,
             headers_end: false,
             is_heavier: false,
@@ -153,6 +194,7 @@ impl Machine {
         self.ask_headers(context)?;
         self.import_ready(context)?;
         self.recover_empty(context);
+        self.hurry_front(context);
         self.ask_bodies(context);
         self.finish_sync(context)
     }
@@ -209,13 +251,32 @@ impl Machine {
                 if session.jobs >= SYNC_JOBS_MAX {
                     return;
                 }
-                let hashes = session.queue.take_wanted(up_to);
+                let caution = self.peers.get(peer).map_or(0, |peer| peer.caution);
+                let hashes = session.queue.take_wanted(up_to, caution);
                 if hashes.is_empty() {
                     break;
                 }
                 self.send(context, peer, Purpose::Bodies(hashes.clone()), Request::Bodies(hashes));
             }
         }
+    }
+
+    /// Gives up an answer that the import waits for, where it takes long and somebody else can be asked.
+    fn hurry_front(&mut self, context: &mut Context<'_>) {
+        let now_ms = context.now_ms;
+        let Some(session) = self.sync.session.as_mut().filter(|_| self.blocks.importing_count() == 0) else { return };
+        let Some(front) = session.queue.front_coming() else { return };
+        let Some((request, peer)) = self.requests.late_body(front, now_ms.saturating_sub(FRONT_MS)) else { return };
+        let able = |peer: &super::peers::Peer| peer.has_room() && peer.rests_until <= now_ms;
+        if !self.peers.welcome().any(|(id, other)| id != peer && able(other)) {
+            return;
+        }
+        let Some(Purpose::Bodies(asked)) = self.requests.close(request, peer).map(|open| open.purpose) else { return };
+        session.queue.want_again(&asked);
+        if let Some(known) = self.peers.get_mut(peer) {
+            known.in_flight = known.in_flight.saturating_sub(1);
+        }
+        self.rest(context, peer);
     }
 
     /// Takes bodies: they are recovered by a job.
@@ -246,17 +307,19 @@ impl Machine {
         }
         if given.is_empty() {
             self.rest(context, peer);
+        } else if let Some(known) = self.peers.get_mut(peer) {
+            known.caution = known.caution.saturating_sub(1);
         }
         self.drive_sync(context)
     }
 
-    /// Lets a peer rest that lacks what was asked for; nobody is to blame.
+    /// Lets a peer rest that lacks what was asked for, and asks it for less the next time; nobody is to blame.
     fn rest(&mut self, context: &mut Context<'_>, peer: PeerId) {
-        let until = context.now_ms.saturating_add(REST_MS);
-        if let Some(known) = self.peers.get_mut(peer) {
-            known.rests_until = until;
-        }
-        context.push(Action::WakeAt(until));
+        let Some(known) = self.peers.get_mut(peer) else { return };
+        let doublings = known.caution.min(REST_DOUBLINGS_MAX);
+        known.caution = known.caution.saturating_add(1).min(CAUTION_MAX);
+        known.rests_until = context.now_ms.saturating_add(REST_MS << doublings);
+        context.push(Action::WakeAt(known.rests_until));
     }
 
     /// Wants bodies again that a peer did not send.
@@ -344,9 +407,34 @@ impl Machine {
         Ok(())
     }
 
+    /// Drops the session. Who has claimed more than we have come to, and has not brought us on either, is asked after others.
+    fn close_session(&mut self, context: &mut Context<'_>) -> Option<Session> {
+        let session = self.sync.session.take()?;
+        let ours = context.view.head_td();
+        let kept = ours >= session.claimed || ours > session.work_before;
+        if kept {
+            if let Some(known) = self.peers.get_mut(session.peer) {
+                known.failed_syncs = 0;
+            }
+        } else {
+            self.note_failed_sync(context, session.peer);
+        }
+        Some(session)
+    }
+
+    /// Remembers that a peer was asked for its chain in vain.
+    pub(crate) fn note_failed_sync(&mut self, context: &mut Context<'_>, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(peer) else { return };
+        let doublings = known.failed_syncs.min(REST_DOUBLINGS_MAX);
+        known.failed_syncs = known.failed_syncs.saturating_add(1);
+        let until = context.now_ms.saturating_add(REST_MS << doublings);
+        known.rests_until = known.rests_until.max(until);
+        context.push(Action::WakeAt(until));
+    }
+
     /// Ends a sync, and tells the peers of the head that it has led to.
     pub(crate) fn end_sync(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
-        if self.sync.session.take().is_none() {
+        if self.close_session(context).is_none() {
             return Ok(());
         }
         let head = context.view.head().hash();

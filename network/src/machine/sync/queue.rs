@@ -76,6 +76,12 @@ impl Queue {
         self.slots.push_back(Slot { entry, parent_timestamp, is_empty, stage: Stage::Wanted, bytes: 0 });
     }
 
+    /// Returns the first block where its body is on its way.
+    pub(crate) fn front_coming(&self) -> Option<B256> {
+        let front = self.slots.front().filter(|slot| matches!(slot.stage, Stage::Coming))?;
+        Some(front.entry.header.hash())
+    }
+
     /// Returns the place behind the last block whose body may be fetched now.
     fn end(&self) -> usize {
         self.first + self.slots.len().min(BODIES_AHEAD_MAX)
@@ -101,18 +107,19 @@ impl Queue {
     }
 
     /// Takes the hashes of the next bodies to be asked, of blocks up to number `up_to`: as many as fit in a response, as far as can be
-    /// told, and in the room that is left.
-    pub(crate) fn take_wanted(&mut self, up_to: u64) -> Vec<B256> {
+    /// told, and in the room that is left. What is asked for at once is halved `caution` times.
+    pub(crate) fn take_wanted(&mut self, up_to: u64, caution: u32) -> Vec<B256> {
         let (mut taken, mut response_bytes) = (Vec::new(), 0usize);
         let (mut place, end, front) = (self.wanted_from.max(self.first), self.end(), self.first + BODIES_FRONT);
-        while place < end && taken.len() < BODIES_PER_REQUEST {
+        let (count_max, bytes_max) = ((BODIES_PER_REQUEST >> caution).max(1), RESPONSE_BYTES_SOFT >> caution);
+        while place < end && taken.len() < count_max {
             let full = self.ready_bytes + self.coming_bytes >= BODIES_AHEAD_BYTES_MAX;
             let sizes = self.sizes;
             let Some(slot) = self.slot(place) else { break };
             if !slot.is_empty && matches!(slot.stage, Stage::Wanted) {
                 let gas = slot.entry.header.gas_used;
                 response_bytes = response_bytes.saturating_add(sizes.encoded(gas));
-                let too_long = response_bytes > RESPONSE_BYTES_SOFT && !taken.is_empty();
+                let too_long = response_bytes > bytes_max && !taken.is_empty();
                 // Where there is no room, only what the import waits for.
                 if too_long || slot.entry.header.number > up_to || (full && place >= front) {
                     break;
@@ -229,16 +236,19 @@ mod tests {
     #[test]
     fn bodies_are_asked_for_once_and_again_when_they_do_not_come() {
         let (mut queue, entries) = queue(80);
-        let first = queue.take_wanted(u64::MAX);
-        assert_eq!((first.len(), queue.take_wanted(70).len(), queue.take_wanted(70).len()), (BODIES_PER_REQUEST, 6, 0));
+        let first = queue.take_wanted(u64::MAX, 0);
+        assert_eq!(
+            (first.len(), queue.take_wanted(70, 0).len(), queue.take_wanted(70, 0).len()),
+            (BODIES_PER_REQUEST, 6, 0)
+        );
         queue.want_again(&first[..1]);
-        assert_eq!(queue.take_wanted(u64::MAX)[0], entries[0].header.hash());
+        assert_eq!(queue.take_wanted(u64::MAX, 0)[0], entries[0].header.hash());
     }
 
     #[test]
     fn blocks_leave_in_order_whatever_the_order_they_come_in() {
         let (mut queue, entries) = queue(2);
-        queue.take_wanted(u64::MAX);
+        queue.take_wanted(u64::MAX, 0);
         queue.ready(vec![block(&entries[1], 10)]);
         assert!(queue.take_ready().is_none());
         queue.ready(vec![block(&entries[0], 10), block(&entries[0], 10)]);
@@ -254,12 +264,12 @@ mod tests {
         queue.ready(blocks.collect());
         assert!(queue.bytes() >= BODIES_AHEAD_BYTES_MAX);
         let front: Vec<_> = entries[..BODIES_FRONT].iter().map(|entry| entry.header.hash()).collect();
-        assert_eq!(queue.take_wanted(u64::MAX), front);
-        assert_eq!(queue.take_wanted(u64::MAX), Vec::<B256>::new());
+        assert_eq!(queue.take_wanted(u64::MAX, 0), front);
+        assert_eq!(queue.take_wanted(u64::MAX, 0), Vec::<B256>::new());
         queue.ready(entries[..BODIES_FRONT].iter().map(|entry| block(entry, 10)).collect());
         while queue.take_ready().is_some() {}
         assert_eq!((queue.bytes(), queue.coming_bytes), (0, 0));
-        assert!(!queue.take_wanted(u64::MAX).is_empty());
+        assert!(!queue.take_wanted(u64::MAX, 0).is_empty());
     }
 
     #[test]
@@ -273,7 +283,7 @@ mod tests {
         entries.iter().for_each(|entry| queue.push(entry.clone(), 0));
         let mut asked = Vec::new();
         loop {
-            let hashes = queue.take_wanted(u64::MAX);
+            let hashes = queue.take_wanted(u64::MAX, 0);
             if hashes.is_empty() {
                 break;
             }
@@ -286,12 +296,12 @@ mod tests {
         // What is asked for again is the same, in the same order, and it counts once.
         queue.want_again(&asked);
         assert_eq!(queue.coming_bytes, 0);
-        assert_eq!(queue.take_wanted(u64::MAX)[0], asked[0]);
+        assert_eq!(queue.take_wanted(u64::MAX, 0)[0], asked[0]);
         // Blocks that turn out longer than was expected are asked for one by one.
         queue.ready(vec![block(&entries[0], RESPONSE_BYTES_SOFT)]);
         assert_eq!(queue.take_ready().map(|block| block.number()), Some(1));
         queue.want_again(&asked);
-        assert_eq!(queue.take_wanted(u64::MAX), asked[1..2]);
+        assert_eq!(queue.take_wanted(u64::MAX, 0), asked[1..2]);
     }
 
     #[test]
@@ -299,7 +309,7 @@ mod tests {
         let (mut queue, _) = queue(2000);
         let mut asked = 0;
         loop {
-            match queue.take_wanted(u64::MAX).len() {
+            match queue.take_wanted(u64::MAX, 0).len() {
                 0 => break,
                 count => asked += count,
             }
@@ -312,7 +322,7 @@ mod tests {
         let header = Header { number: 1, ..Header::default() };
         let mut queue = Queue::default();
         queue.push(HeaderEntry { header: SealedHeader::new(header), witness: None }, 0);
-        assert_eq!(queue.take_wanted(u64::MAX), Vec::<B256>::new());
+        assert_eq!(queue.take_wanted(u64::MAX, 0), Vec::<B256>::new());
         assert_eq!(queue.take_empty().len(), 1);
     }
 }

@@ -1,8 +1,9 @@
 //! `partitions`: five nodes, each in a network namespace of its own, whose network is cut, slowed and made lossy, and which are killed
 //! and started again, while transactions flow. After each fault ends, all nodes must have one head again within 15 block times; at the
-//! end no acknowledged transaction may be lost; never may two nodes have different finalized blocks. Exits with 1 where one of this
-//! fails, and with 0 and a message where namespaces may not be made.
+//! end no acknowledged transaction may be lost; never may two nodes have different finalized blocks. Before that two nodes that know nothing of
+//! each other meet by multicast DNS. Exits with 1 where one of this fails, and with 0 and a message where namespaces may not be made.
 
+mod discovery;
 mod fault;
 mod lab;
 mod nodes;
@@ -72,6 +73,8 @@ fn violations(flags: &Flags) -> Result<Vec<String>, Failure> {
     std::fs::create_dir_all(&folder)?;
     println!("partitions: {} faults, seed {}", flags.faults, flags.seed);
     let lab = Lab::build(NODES)?;
+    let met = discovery::meet(&flags.node, &folder, &lab)?;
+    println!("two nodes found each other by mDNS {} ms after their start", met.as_millis());
     let mut random = Random::new(flags.seed);
     let mut traffic = Traffic::new(flags.seed);
     let mut nodes = Nodes::make(&flags.node, &folder, &lab, &traffic.addresses())?;
