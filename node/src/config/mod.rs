@@ -100,7 +100,7 @@ impl DataConfig {
 
     /// Returns where `init` keeps the chain file that the chain was started with.
     pub fn chain_file(&self) -> PathBuf {
-        self.dir.join("genesis.json")
+        self.dir.join(CHAIN_FILE)
     }
 }
 
@@ -241,6 +241,9 @@ impl Default for MqttConfig {
 
 /// The port for the shadows over HTTPS, as AWS IoT's.
 pub(crate) const HTTPS_PORT: u16 = 8443;
+
+/// The name of the chain file in the data directory.
+pub(crate) const CHAIN_FILE: &str = "genesis.json";
 
 /// The name of the local socket in the data directory.
 pub(crate) const IPC_FILE: &str = "drawbridge.ipc";

@@ -64,7 +64,7 @@ fn ask_node(config: &NodeConfig, target: &Path, held: Fatal) -> Result<(u64, Str
     let number = text("/result/number").and_then(|number| u64::from_str_radix(number.strip_prefix("0x")?, 16).ok());
     match (number, text("/result/hash")) {
         (Some(number), Some(hash)) => Ok((number, hash)),
-        _ => Err(Fatal::Disk { cause: format!("{}: the node ended before it answered", config.ipc.path.display()) }),
+        _ => Err(Fatal::disk(format!("{}: the node ended before it answered", config.ipc.path.display()))),
     }
 }
 
@@ -91,7 +91,7 @@ fn backup_error(config: &NodeConfig, error: BackupError) -> Fatal {
             Fatal::config(error, "name a directory that `drawbridge backup create` has made")
         }
         BackupError::Damaged { .. } => Fatal::BackupDamaged { cause: error.to_string() },
-        BackupError::Io { .. } => Fatal::Disk { cause: error.to_string() },
+        BackupError::Io { .. } => Fatal::disk(error),
         BackupError::Storage(error) => storage_error(&config.data.dir, error),
     }
 }

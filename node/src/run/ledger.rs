@@ -227,8 +227,8 @@ pub(crate) fn storage_error(datadir: &Path, error: StorageError) -> Fatal {
     let datadir = datadir.to_path_buf();
     match error {
         StorageError::Locked { pid, .. } => Fatal::DatadirLocked { datadir, pid },
-        StorageError::Io(cause) => Fatal::Disk { cause },
-        error @ StorageError::Full(_) => Fatal::Disk { cause: error.to_string() },
+        StorageError::Io(cause) => Fatal::disk(cause),
+        error @ StorageError::Full(_) => Fatal::disk(error),
         error @ (StorageError::Corrupt(_) | StorageError::LogDamaged { .. } | StorageError::Row { .. }) => {
             Fatal::DatabaseCorrupt { datadir, cause: error.to_string() }
         }
@@ -242,7 +242,7 @@ fn open_error(datadir: &Path, error: OpenError) -> Fatal {
             Fatal::DatabaseNewer { datadir: datadir_path, have: found, known: chain::FORMAT }
         }
         OpenError::GenesisMismatch { have, new, difference } => {
-            let difference = Some(difference);
+            let difference = Some(difference.into());
             Fatal::GenesisMismatch { datadir: datadir_path, have, want: new, difference, file: None }
         }
         OpenError::Corrupt(cause) => Fatal::DatabaseCorrupt { datadir: datadir_path, cause },

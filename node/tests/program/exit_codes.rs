@@ -337,3 +337,26 @@ fn a_log_that_lost_what_was_synced_is_refused_until_the_loss_is_accepted() {
     mine(&home, 2);
     home.verify("node");
 }
+
+#[test]
+fn a_wrong_path_is_told_as_one() {
+    let home = Home::new();
+    mine(&home, 1);
+    home.run("backup create --datadir node copy").succeeded();
+    for (line, code, expected) in [
+        ("network run nope", 74, ["nope", "nothing is there"]),
+        ("network new --lightkdf --out pw.txt", 74, ["pw.txt", "something else stands there"]),
+        ("import --datadir node --dev nope.rlp", 74, ["nope.rlp", "nothing is there"]),
+        ("export --datadir node nope/x.rlp", 74, ["nope/x.rlp", "nothing is there"]),
+        ("bootnode --nodekey node", 74, ["node", "a folder stands"]),
+        ("backup restore --datadir pw.txt copy", 74, ["pw.txt", "something else stands there"]),
+        ("bootnode --genkey nope/key", 77, ["nope/key", "no such folder"]),
+        ("--datadir other --port 0 --p2p.swarmkey none.key", 77, ["none.key", "no such file"]),
+        ("--datadir other --port 0 --nodekey nope/key", 77, ["nope/key", "no such folder"]),
+    ] {
+        home.run(line).failed(code, &expected);
+    }
+    // One that is no text is not taken for a folder of that name.
+    home.write("number.toml", "datadir = 5\n");
+    home.run("config print --config number.toml").failed(65, &["number.toml", "datadir", "in quotes"]);
+}

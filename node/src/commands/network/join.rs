@@ -12,13 +12,16 @@ use super::super::{genesis, say};
 use super::ticket::{Ticket, TicketError};
 use crate::accounts::Passwords;
 use crate::config::print::{given_settings, insert};
-use crate::config::{ChainFileChoice, Loaded, NodeConfig};
+use crate::config::{CHAIN_FILE, ChainFileChoice, Loaded, NodeConfig};
 use crate::datadir::Datadir;
 use crate::exit::Fatal;
 use crate::run::{key_error, stored_genesis};
 
 /// The beginning of a configuration that was written from a ticket.
 const HEAD: &str = "# Written from a ticket for chain ";
+
+/// The configuration in the data directory.
+const CONFIG_FILE: &str = "node.toml";
 
 /// Writes chain file, swarm key, node key and configuration into the data directory, and returns the configuration that a node runs
 /// with. A directory that has joined the same network before gets the ticket's addresses, and what was given anew.
@@ -68,7 +71,7 @@ fn run_config(mut config: NodeConfig, ticket: Ticket, chain_file: PathBuf, key_f
 }
 
 fn config_file(config: &NodeConfig) -> PathBuf {
-    config.data.dir.join("node.toml")
+    config.data.dir.join(CONFIG_FILE)
 }
 
 /// Returns the text of the chain file that the ticket promises.
@@ -91,22 +94,22 @@ fn check_chain(ticket: &Ticket, config: &NodeConfig) -> Result<(), Fatal> {
     if let Some(have) = stored_genesis(config)?.filter(|have| *have != ticket.genesis) {
         return Err(other_chain(ticket, config, have, None));
     }
-    check_file(ticket, config, &config.data.chain_file(), &config.data.chain_file())
+    check_file(ticket, config, &config.data.chain_file(), CHAIN_FILE)
 }
 
-/// Compares the chain file `file`, where there is one, with the ticket; `place` is where it is named.
-fn check_file(ticket: &Ticket, config: &NodeConfig, file: &Path, place: &Path) -> Result<(), Fatal> {
+/// Compares the chain file `file`, where there is one, with the ticket; `place` is the file of the data directory that names it.
+fn check_file(ticket: &Ticket, config: &NodeConfig, file: &Path, place: &'static str) -> Result<(), Fatal> {
     if !file.exists() {
         return Ok(());
     }
     let (found, _) = genesis::parse(&file.display().to_string(), &genesis::read(file)?)?;
     match found.header.hash() {
         same if same == ticket.genesis => Ok(()),
-        have => Err(other_chain(ticket, config, have, Some(place.to_path_buf()))),
+        have => Err(other_chain(ticket, config, have, Some(place))),
     }
 }
 
-fn other_chain(ticket: &Ticket, config: &NodeConfig, have: B256, file: Option<PathBuf>) -> Fatal {
+fn other_chain(ticket: &Ticket, config: &NodeConfig, have: B256, file: Option<&'static str>) -> Fatal {
     Fatal::GenesisMismatch { datadir: config.data.dir.clone(), have, want: ticket.genesis, difference: None, file }
 }
 
@@ -156,7 +159,7 @@ fn old_settings(ticket: &Ticket, loaded: &Loaded) -> Result<Table, Fatal> {
         Fatal::config(cause, "correct the file, or remove it: `join` writes a new one")
     })?;
     if let Some(file) = table.get("genesis").and_then(Value::as_str) {
-        check_file(ticket, config, Path::new(file), &path)?;
+        check_file(ticket, config, Path::new(file), CONFIG_FILE)?;
     }
     if !text.starts_with(HEAD) {
         let cause = format!("{} is the configuration of a node that was not made from a ticket", path.display());
