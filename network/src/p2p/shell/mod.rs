@@ -6,6 +6,7 @@
 mod actions;
 mod events;
 mod numbers;
+mod reasons;
 mod visitors;
 mod work;
 
