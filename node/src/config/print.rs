@@ -15,7 +15,7 @@ use super::{ChainFileChoice, DevConfig, NodeConfig, Origin};
 pub type Setting = (&'static str, Option<Value>);
 
 /// The settings that name a file or a folder from the current directory.
-const PATHS: [&str; 11] = [
+pub(super) const PATHS: [&str; 11] = [
     "datadir",
     "genesis",
     "nodekey",

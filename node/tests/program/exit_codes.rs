@@ -222,7 +222,7 @@ fn a_newer_format_is_left_alone() {
 }
 
 /// Runs the program as nobody where root tests; to other users the permissions apply themselves.
-fn as_nobody(home: &Home, line: &str) -> Ran {
+pub(crate) fn as_nobody(home: &Home, line: &str) -> Ran {
     let is_root =
         fs::metadata("/proc/self").map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0).unwrap();
     let mut command = home.program();

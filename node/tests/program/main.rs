@@ -9,6 +9,7 @@ mod cluster;
 mod database;
 mod dev_chain;
 mod devices;
+mod doctoring;
 mod doors;
 mod exit_codes;
 mod joining;
