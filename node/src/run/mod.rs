@@ -1,6 +1,7 @@
 //! The commands that need a chain: the node itself, `init`, `import`, `export` and `db`.
 
 mod backup;
+mod block_files;
 mod blocks;
 mod catching_up;
 mod database;

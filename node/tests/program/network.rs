@@ -342,6 +342,10 @@ fn chains_are_written_and_read_over_json_rpc() {
     let other = start(&home, "b", "");
     assert_eq!(other.call("admin_importChain", json!([file])), json!(true));
     assert_eq!((other.block_number(), hash_of(&other, 3)), (3, hash_of(&one, 3)));
+    let packed = home.join("packed.rlp.gz").display().to_string();
+    assert_eq!(one.call("admin_exportChain", json!([packed])), json!(true));
+    assert!(home.read("packed.rlp.gz").starts_with(&[0x1f, 0x8b]));
+    assert_eq!(other.call("admin_importChain", json!([packed])), json!(true));
     let part = home.join("part.rlp").display().to_string();
     assert_eq!(other.call("admin_exportChain", json!([part, 2, 3])), json!(true));
     assert!(home.read("part.rlp").len() < home.read("chain.rlp").len());
