@@ -103,10 +103,10 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         Command::Code(command) => code::run(&command, &loaded.config.accounts, &mut io::stdout()),
         Command::Proxy(command) => proxy::run(&command, &mut io::stdout()),
         Command::Doctor(_) => doctor::run(&loaded.config, &mut io::stdout()),
-        Command::Network(command) => network::run(&command, &mut io::stdout()),
+        Command::Network(command) => network::run(&command, &mut io::stdout(), &mut io::stderr()),
         Command::Join(args) => {
             let config = network::prepare(&args.ticket, loaded, &mut io::stdout())?;
-            if args.prepare { Ok(()) } else { run::node(config, log) }
+            if args.prepare { Ok(()) } else { run_node(config, log, stop) }
         }
         Command::Bootnode(args) => bootnode::run(&args, &loaded.config.network, &mut io::stdout()),
         Command::Mine(args) => mine::run(&args),

@@ -59,6 +59,20 @@ fn one_command_makes_a_network_and_one_runs_it() {
     assert!(difficulty("slow") > 20 * difficulty("net"), "{} and {}", difficulty("slow"), difficulty("net"));
     home.run("network new --out said --nodes 1 --lightkdf --difficulty 5000000").succeeded();
     assert_eq!(difficulty("said"), 5_000_000);
+    // What cannot be is known before anything is written.
+    for (flags, expected) in [
+        (["--hosts", "foo bar"], "`foo bar` is neither"),
+        (["--rpc-port", "30304"], "--port 30303 and --rpc-port 30304"),
+        (["--image", "a: b"], "--image"),
+        (["--heartbeat", "99999999"], "99999999 is not in"),
+        (["--chain-id", "0"], "0 is not in"),
+    ] {
+        let ran = Ran::of(
+            &home.program().args(["network", "new", "--out", "bad", "--lightkdf"]).args(flags).output().unwrap(),
+        );
+        assert!(ran.code == 2 && ran.err.contains(expected), "{flags:?}: {}{}", ran.out, ran.err);
+        assert!(!home.join("bad").exists(), "{flags:?}");
+    }
     let low = home.run("network new --out low --difficulty 5");
     assert!(low.code == 2 && low.err.contains("5 is not in 131072.."), "{} {}", low.code, low.err);
 

@@ -122,3 +122,26 @@ fn a_chain_file_of_a_deleted_chain_gives_way_to_that_of_the_new_one() {
     assert!(home.run("dumpgenesis --datadir node").succeeded().contains("778"));
     assert!(text(&home, "node/genesis.json.old").contains("777"));
 }
+
+#[test]
+fn a_ticket_warns_of_addresses_that_each_machine_has_and_names_what_a_joined_node_knows() {
+    let home = Home::new();
+    home.write("ticket.txt", "open sesame\n");
+    home.run("network new --nodes 2 --rpc-nodes 0 --lightkdf --out net").succeeded();
+    let ran = home.run("network ticket net --password ticket.txt --lightkdf");
+    assert!(
+        ran.err.contains("warning: ") && ran.err.contains("127.0.0.1") && ran.err.contains("--hosts"),
+        "{}",
+        ran.err
+    );
+    let line = ran.succeeded();
+    assert_eq!(line.lines().count(), 1, "the line alone is what goes on: {line}");
+    let there = "/ip4/10.0.0.7/tcp/30303/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X";
+    let ran = home.run(&format!("network ticket net --password ticket.txt --lightkdf --bootnodes {there}"));
+    assert_eq!(ran.err, "");
+    // A node that has joined knows whom to name.
+    join(&home, ran.out.trim(), "new", "").succeeded();
+    let again = home.run("network ticket new --password ticket.txt --lightkdf").succeeded();
+    join(&home, again.trim(), "second", "").succeeded();
+    assert!(text(&home, "second/node.toml").contains(there));
+}
