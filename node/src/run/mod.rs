@@ -23,7 +23,7 @@ pub use devices::device_serve;
 pub use ledger::{ForeignSeals, init};
 pub(crate) use ledger::{storage_error as storage_failure, stored_genesis};
 pub(crate) use network::{key_error, start_error};
-pub use serve::node;
+pub use serve::{StopSignals, node};
 pub use signer::{KeystoreSigner, MinerSwitch};
 
 /// Which blocks `export` writes, and where.
