@@ -260,8 +260,9 @@ impl Meeting {
         let network = network::start(config, opened, allowed)?;
         let handle = network.as_ref().map(|network| network.handle.clone());
         let is_stopping = Arc::new(AtomicBool::new(false));
-        let mut operation = Operation::alone(config.data.dir.clone());
-        operation.files = Arc::new(LedgerFiles { ledger: opened.ledger.clone(), datadir: config.data.dir.clone() });
+        let datadir = std::path::absolute(&config.data.dir).map_err(|error| Fatal::io(&config.data.dir, &error))?;
+        let mut operation = Operation::alone(datadir.clone());
+        operation.files = Arc::new(LedgerFiles { ledger: opened.ledger.clone(), datadir });
         operation.health = Arc::new(NodeHealth {
             ledger: opened.ledger.clone(),
             network: handle.clone(),
