@@ -152,6 +152,7 @@ fn a_node_that_cannot_start_says_why_through_whatever_started_it() {
     for expected in [format!("node1: error: 0.0.0.0:{reason}"), "node1: remedy: ".to_owned()] {
         assert!(ran.err.contains(&expected), "no `{expected}` in {}", ran.err);
     }
+    assert!(!home.join("net/node1/stderr").exists());
     script(&["node7"], program).failed(65, &["node7/node.toml", "node1"]);
     script(&[], "no-such-program").failed(127, &["no-such-program", "PATH", "DRAWBRIDGE="]);
 }

@@ -109,11 +109,12 @@ for name in "$@"; do
     exit 65
   }
 done
-pids=
+pids= names=$*
 finish() {
   trap - INT TERM EXIT
   kill $pids 2>/dev/null || :
   wait
+  for name in $names; do rm -f "$name/stderr"; done
 }
 trap finish EXIT
 trap 'finish; exit 0' INT TERM
