@@ -20,7 +20,7 @@ use super::address::ip_of;
 use super::board::Board;
 use super::config::{P2pConfig, StartError};
 use super::exchange;
-use super::gate::{Gate, GateLimits};
+use super::gate::{Gate, GateLimits, HALF_OPEN_MAX};
 use super::names::{Counted, Names};
 use super::transport::transport;
 use crate::machine::limits::BAN_MS;
@@ -52,8 +52,8 @@ const BOOTSTRAP_EVERY: Duration = Duration::from_secs(60);
 /// How often a connection is tried, and for how long an answer is waited for; a connection on which several in a row are lost is closed.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections that are only begun; whoever does not finish soon makes room.
-const PENDING_MAX: u32 = 64;
+/// Calls that are only begun.
+const CALLS_MAX: u32 = 64;
 /// Two nodes that call each other at the same time have two connections.
 const PER_PEER_MAX: u32 = 2;
 /// How many may be connected who are no peers.
@@ -182,8 +182,8 @@ fn gate(config: &P2pConfig) -> Gate {
 fn connection_limits() -> connection_limits::Behaviour {
     connection_limits::Behaviour::new(
         connection_limits::ConnectionLimits::default()
-            .with_max_pending_incoming(Some(PENDING_MAX))
-            .with_max_pending_outgoing(Some(PENDING_MAX))
+            .with_max_pending_incoming(Some(HALF_OPEN_MAX))
+            .with_max_pending_outgoing(Some(CALLS_MAX))
             .with_max_established_per_peer(Some(PER_PEER_MAX)),
     )
 }
