@@ -8,13 +8,14 @@ use std::time::Instant;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::TransportError;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
-use libp2p::request_response::{self, Message, OutboundFailure};
+use libp2p::request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure};
 use libp2p::swarm::{ConnectionDenied, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
 use tracing::{debug, info, warn};
 
+use super::answers::End;
 use super::{Shell, ShellError};
-use crate::machine::{Event, InboundId, RequestFailure};
+use crate::machine::{Event, RequestFailure};
 use crate::p2p::address::ip_of;
 use crate::p2p::behaviour::{NodeBehaviourEvent, usable};
 use crate::p2p::board::{Counters, Peer, RefusedPeer};
@@ -154,6 +155,7 @@ impl Shell {
         debug!(%peer, cause, "disconnected");
         let is_ours = self.parting.remove(&peer).is_some();
         self.visitors.forget(&peer);
+        self.answers.forget(&peer);
         self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
         let known = self.board.disconnected(&peer);
         if let Some(known) = known.filter(|known| known.status.is_some()) {
@@ -224,16 +226,18 @@ impl Shell {
 
     fn on_exchange(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) -> Result<(), ShellError> {
         match event {
-            request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+            request_response::Event::Message {
+                peer,
+                message: Message::Request { request_id, request, channel },
+                ..
+            } => {
                 Counters::add(&self.board.counters.requests_in, 1);
                 Counters::add(&self.board.counters.bytes_in, request.len());
                 if self.parting.contains_key(&peer) {
                     return Ok(());
                 }
                 self.announce(peer)?;
-                let inbound = InboundId(self.next_inbound);
-                self.next_inbound += 1;
-                self.answering.insert(inbound, channel);
+                let inbound = self.answers.asked(peer, request_id, request.len(), channel);
                 let peer = self.numbers.of(peer, &self.announced);
                 self.handle(Event::Request { peer, inbound, data: request })
             }
@@ -245,12 +249,25 @@ impl Shell {
                 self.board.counters.requests_failed.fetch_add(1, Ordering::Relaxed);
                 self.on_answered(request_id, Err(failure_of(error)))
             }
-            request_response::Event::InboundFailure { peer, error, .. } => {
+            request_response::Event::InboundFailure { peer, request_id, error, .. } => {
                 debug!(%peer, %error, "a peer's request came to nothing");
+                // One that took longer than it may was at least being read.
+                let is_left = matches!(&error, InboundFailure::Io(error) if error.kind() == ErrorKind::TimedOut);
+                self.on_answer_ended(&request_id, if is_left { End::Left } else { End::Lost });
                 Ok(())
             }
-            request_response::Event::ResponseSent { .. } => Ok(()),
+            request_response::Event::ResponseSent { request_id, .. } => {
+                self.on_answer_ended(&request_id, End::Read);
+                Ok(())
+            }
         }
+    }
+
+    fn on_answer_ended(&mut self, request: &InboundRequestId, end: End) {
+        if let Some(peer) = self.answers.ended(request, end) {
+            self.part_from_unreading(peer);
+        }
+        self.serve_waiting();
     }
 
     fn on_answered(

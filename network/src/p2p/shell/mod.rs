@@ -4,6 +4,7 @@
 //! decides nothing about blocks and peers itself, save whom to call.
 
 mod actions;
+mod answers;
 mod events;
 mod numbers;
 mod visitors;
@@ -16,14 +17,15 @@ use std::time::{Duration, Instant};
 use chain::{Fact, LedgerHandle, ViewError};
 use futures::StreamExt;
 use libp2p::PeerId;
-use libp2p::request_response::{OutboundRequestId, ResponseChannel};
+use libp2p::request_response::{InboundRequestId, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::{ConnectionId, Swarm};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use self::answers::Answers;
 use self::numbers::Numbers;
 use self::visitors::{Overdue, Visitors};
 use self::work::{Importer, Internal};
@@ -34,7 +36,7 @@ use super::config::{P2pConfig, StartError};
 use super::dialer::{Dialer, Reason, Room};
 use super::handle::{CHANGES_CAPACITY, COMMANDS_MAX, Command, NetworkHandle, PeerChange};
 use super::names::Names;
-use crate::machine::{self, Event, InboundId, Machine, MachineConfig, RequestId, TICK_MS};
+use crate::machine::{self, Event, Machine, MachineConfig, RequestId, TICK_MS};
 
 /// How many heads may wait for the task; what is lost by more the machine learns from the ledger's view.
 const HEADS_MAX: usize = 1024;
@@ -42,8 +44,6 @@ const HEADS_MAX: usize = 1024;
 const TRANSACTIONS_MAX: usize = 16_384;
 /// How many results of work may wait for the task; the workers wait where there are more.
 const RESULTS_MAX: usize = 1024;
-/// How many peers' requests are answered from the store at a time.
-const SERVING_MAX: usize = 4;
 /// How often calls are made, and the board brought up to date.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(500);
 /// How often the good peers are written to their file.
@@ -120,11 +120,9 @@ pub fn start(
         pings_lost: HashMap::new(),
         parting: HashMap::new(),
         asked: HashMap::new(),
-        answering: HashMap::new(),
-        next_inbound: 0,
+        answers: Answers::default(),
         wake_ms: None,
         importer,
-        serving: Arc::new(Semaphore::new(SERVING_MAX)),
         results: results_in,
         progress: Progress::default(),
         config,
@@ -197,12 +195,10 @@ struct Shell {
     parting: HashMap<PeerId, Parting>,
     /// The machine's requests that have no answer yet.
     asked: HashMap<OutboundRequestId, (machine::PeerId, RequestId)>,
-    /// The peers' requests that have no answer yet.
-    answering: HashMap<InboundId, ResponseChannel<Vec<u8>>>,
-    next_inbound: u64,
+    /// The peers' requests whose answers are not made or not read yet.
+    answers: Answers<InboundRequestId, ResponseChannel<Vec<u8>>>,
     wake_ms: Option<u64>,
     importer: Importer,
-    serving: Arc<Semaphore>,
     results: mpsc::Sender<Internal>,
     progress: Progress,
 }
@@ -294,7 +290,7 @@ impl Shell {
         match result {
             Internal::Event(event) => self.handle(event),
             Internal::Served(inbound, bytes) => {
-                self.answer(inbound, bytes);
+                self.on_served(inbound, bytes);
                 Ok(())
             }
             Internal::Failed(error) => Err(error.into()),
