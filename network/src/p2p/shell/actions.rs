@@ -38,8 +38,7 @@ impl Shell {
                 let Some(peer) = self.numbers.peer(peer) else { return Ok(()) };
                 info!(%peer, ?offence, detail, points, "a peer misbehaves");
                 Counters::add(&self.board.counters.offences, 1);
-                self.board.with_peer(&peer, |known| known.points = points);
-                self.swarm.behaviour_mut().gossip.set_application_score(&peer, -f64::from(points));
+                self.score(peer, points);
             }
             Action::Disconnect { peer, reason, ban_ms, agent } => {
                 self.part(peer, reason, Duration::from_millis(ban_ms), agent);

@@ -117,6 +117,7 @@ pub fn start(
         dialer: Dialer::default(),
         announced: HashSet::new(),
         visitors: Visitors::default(),
+        blamed: HashSet::new(),
         pings_lost: HashMap::new(),
         parting: HashMap::new(),
         asked: HashMap::new(),
@@ -190,6 +191,8 @@ struct Shell {
     announced: HashSet<PeerId>,
     /// Those who are connected and whom it does not know.
     visitors: Visitors,
+    /// Those with points of blame.
+    blamed: HashSet<PeerId>,
     /// How many pings in a row were lost on a connection.
     pings_lost: HashMap<ConnectionId, u32>,
     parting: HashMap<PeerId, Parting>,
@@ -228,7 +231,7 @@ impl Shell {
                 Some(result) = results.recv() => self.on_result(result),
                 Some(event) = facts.heads.recv() => self.handle(event),
                 Some(event) = facts.transactions.recv() => self.handle(event),
-                _ = tick.tick() => self.handle(Event::Tick),
+                _ = tick.tick() => self.on_tick(),
                 () = tokio::time::sleep(wake) => self.on_wake(),
                 _ = housekeeping.tick() => {
                     self.keep_house();
@@ -274,6 +277,23 @@ impl Shell {
             return self.handle(Event::Tick);
         }
         Ok(())
+    }
+
+    fn on_tick(&mut self) -> Result<(), ShellError> {
+        let now_ms = self.now_ms();
+        for peer in std::mem::take(&mut self.blamed) {
+            self.score(peer, self.numbers.known(&peer).map_or(0, |number| self.machine.points(number, now_ms)));
+        }
+        self.handle(Event::Tick)
+    }
+
+    /// Tells gossip and the operator of a peer's points of blame, which fade: as long as it has some they are looked at again.
+    fn score(&mut self, peer: PeerId, points: u32) {
+        self.board.with_peer(&peer, |known| known.points = points);
+        self.swarm.behaviour_mut().gossip.set_application_score(&peer, -f64::from(points));
+        if points > 0 {
+            self.blamed.insert(peer);
+        }
     }
 
     /// Gives the machine an event and does what it says.
