@@ -149,6 +149,10 @@ impl Machine {
                 self.part_from(context, peer);
                 Ok(())
             }
+            Event::Pardoned { peer } => {
+                self.peers.pardon(peer);
+                Ok(())
+            }
             Event::Gossip { peer, id, topic, data } => self.on_gossip(context, peer, id, topic, &data),
             Event::Request { peer, inbound, data } => self.on_request(context, peer, inbound, &data),
             Event::Response { peer, request, result } => self.on_response(context, peer, request, result),

@@ -223,10 +223,7 @@ impl Shell {
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
                 command = commands.recv() => match command {
                     None | Some(Command::Stop) => break Ok(()),
-                    Some(command) => {
-                        self.on_command(command);
-                        Ok(())
-                    }
+                    Some(command) => self.on_command(command),
                 },
                 Some(result) = results.recv() => self.on_result(result),
                 Some(event) = facts.heads.recv() => self.handle(event),
@@ -341,12 +338,12 @@ impl Shell {
         }
     }
 
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, command: Command) -> Result<(), ShellError> {
         // Whoever asked may have gone away.
         match command {
             Command::Add(peer, reply) => {
                 let is_new = self.dialer.reason(&peer.peer) != Some(Reason::Static);
-                self.swarm.behaviour_mut().gate.pardon(&peer.peer);
+                self.pardon(peer.peer)?;
                 self.swarm.behaviour_mut().gate.set_trusted(peer.peer, true);
                 self.dialer.add(peer.peer, peer.address, Reason::Static, Instant::now());
                 let _ = reply.send(is_new);
@@ -369,6 +366,18 @@ impl Shell {
             }
             Command::Stop => {}
         }
+        Ok(())
+    }
+
+    /// Forgets what a peer did, so that it can come at once.
+    fn pardon(&mut self, peer: PeerId) -> Result<(), ShellError> {
+        self.swarm.behaviour_mut().gate.pardon(&peer);
+        if let Some(parting) = self.parting.get_mut(&peer) {
+            parting.ban = Duration::ZERO;
+        }
+        let Some(number) = self.numbers.known(&peer) else { return Ok(()) };
+        self.score(peer, 0);
+        self.handle(Event::Pardoned { peer: number })
     }
 
     /// Calls whoever is due, closes what is parted from, and brings the board up to date.
