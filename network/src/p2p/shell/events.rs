@@ -16,8 +16,8 @@ use tracing::{debug, info, warn};
 use super::answers::End;
 use super::{Shell, ShellError};
 use crate::machine::{Event, RequestFailure};
-use crate::p2p::address::ip_of;
-use crate::p2p::behaviour::{NodeBehaviourEvent, usable};
+use crate::p2p::address::{ip_of, without_peer};
+use crate::p2p::behaviour::{NodeBehaviourEvent, note_addresses, usable};
 use crate::p2p::board::{Counters, Peer, RefusedPeer};
 use crate::p2p::dialer::Reason;
 use crate::p2p::exchange::PROTOCOL;
@@ -83,7 +83,7 @@ impl Shell {
                 for (peer, address) in found {
                     debug!(%peer, %address, "found on the local network");
                     if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
-                        kademlia.add_address(&peer, address.clone());
+                        note_addresses(kademlia, peer, vec![address.clone()]);
                     }
                     self.on_found(peer, vec![address]);
                 }
@@ -196,13 +196,11 @@ impl Shell {
         });
         let Some(connected_at) = connected_at else { return Ok(()) };
         if self.config.discover {
-            for address in usable(info.listen_addrs, &connected_at) {
-                let address = without_peer(address);
-                if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
-                    kademlia.add_address(&peer, address.clone());
-                }
-                self.dialer.add(peer, address, Reason::Found, Instant::now());
+            let told = usable(info.listen_addrs, &connected_at);
+            if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
+                note_addresses(kademlia, peer, told.clone());
             }
+            self.on_found(peer, told);
         }
         if info.protocols.contains(&PROTOCOL) {
             return self.announce(peer);
@@ -392,12 +390,4 @@ fn failure_of(error: OutboundFailure) -> RequestFailure {
 /// Returns what a peer calls itself as it may be shown: without what a terminal would obey.
 pub(super) fn plain(agent: &str) -> String {
     agent.chars().filter(|char| !char.is_control()).take(128).collect()
-}
-
-/// Returns an address without the peer id at its end.
-fn without_peer(mut address: Multiaddr) -> Multiaddr {
-    if matches!(address.iter().last(), Some(libp2p::multiaddr::Protocol::P2p(_))) {
-        address.pop();
-    }
-    address
 }
