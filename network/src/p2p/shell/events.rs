@@ -156,6 +156,7 @@ impl Shell {
         let is_ours = self.parting.remove(&peer).is_some();
         self.visitors.forget(&peer);
         self.answers.forget(&peer);
+        self.dialer.disconnected(&peer, Instant::now());
         self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
         let known = self.board.disconnected(&peer);
         if let Some(known) = known.filter(|known| known.status.is_some()) {
@@ -163,7 +164,6 @@ impl Shell {
             // Nobody may listen.
             let _ = self.changes.send(PeerChange { peer, address: known.address.to_string(), gone: Some(cause) });
         } else if !is_ours && !self.announced.contains(&peer) && self.dialer.reason(&peer) == Some(Reason::Static) {
-            self.dialer.failed(&peer, Instant::now());
             let me = self.swarm.local_peer_id();
             self.refused_by(
                 peer,
