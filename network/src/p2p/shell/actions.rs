@@ -9,7 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use tracing::{debug, error, info, warn};
 
 use super::answers::Delivery;
-use super::events::plain;
+use super::events::{plain, plain_name};
 use super::work::{Import, Internal, run_job, serve_request};
 use super::{PARTING, Parting, Shell, ShellError};
 use crate::machine::limits::{BAN_MS, MISMATCH_BAN_MS};
@@ -36,6 +36,7 @@ impl Shell {
             Action::Welcome { peer, status } => self.welcome(peer, *status),
             Action::Punish { peer, offence, detail, points } => {
                 let Some(peer) = self.numbers.peer(peer) else { return Ok(()) };
+                let detail = plain(&detail);
                 info!(%peer, ?offence, detail, points, "a peer misbehaves");
                 Counters::add(&self.board.counters.offences, 1);
                 self.score(peer, points);
@@ -166,7 +167,7 @@ impl Shell {
 
     fn welcome(&mut self, number: machine::PeerId, status: Status) {
         let Some(peer) = self.numbers.peer(number) else { return };
-        let (agent, head) = (status.agent.clone(), status.head_number);
+        let (agent, head) = (plain_name(&status.agent), status.head_number);
         let offset_ms = self.machine.peer(number, self.now_ms()).map_or(0, |(_, offset_ms, _)| offset_ms);
         if self.board.welcome(&peer, status, offset_ms) {
             let address = self.board.with_peer(&peer, |known| known.address.to_string()).unwrap_or_default();
@@ -187,8 +188,10 @@ impl Shell {
             (known.address.to_string(), known.agent.clone())
         });
         let (address, identified) = known.unwrap_or_default();
+        // Rules that differ are told by the names that the peer gives them.
+        let reason = plain(&reason);
         // The status names it at once; what `identify` brings may come too late.
-        let agent = if agent.is_empty() { identified } else { plain(&agent) };
+        let agent = if agent.is_empty() { identified } else { plain_name(&agent) };
         Counters::add(&self.board.counters.parted, 1);
         let refused = RefusedPeer { id: Some(peer), address: address.clone(), agent, reason, at_ms: self.now_ms() };
         let reason = refused.reason.clone();

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::answers::End;
 use super::{Shell, ShellError};
 use crate::machine::{Event, RequestFailure};
+use crate::message::limits::AGENT_BYTES_MAX;
 use crate::p2p::address::{ip_of, without_peer};
 use crate::p2p::behaviour::{NodeBehaviourEvent, note_addresses, usable};
 use crate::p2p::board::{Counters, Peer, RefusedPeer};
@@ -191,7 +192,7 @@ impl Shell {
 
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) -> Result<(), ShellError> {
         let connected_at = self.board.with_peer(&peer, |known| {
-            known.agent = plain(&info.agent_version);
+            known.agent = plain_name(&info.agent_version);
             known.address.clone()
         });
         let Some(connected_at) = connected_at else { return Ok(()) };
@@ -387,7 +388,37 @@ fn failure_of(error: OutboundFailure) -> RequestFailure {
     }
 }
 
-/// Returns what a peer calls itself as it may be shown: without what a terminal would obey.
-pub(super) fn plain(agent: &str) -> String {
-    agent.chars().filter(|char| !char.is_control()).take(128).collect()
+/// How much of a text that a peer has a part in is shown: several rules with both sides' values.
+const SHOWN_CHARS_MAX: usize = 4096;
+
+/// Returns a text in which something stands that a peer has said, as it may be shown: without what a terminal would obey, or show in
+/// another order.
+pub(super) fn plain(text: &str) -> String {
+    let is_plain = |char: &char| {
+        !char.is_control()
+            && !matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(is_plain).take(SHOWN_CHARS_MAX).collect()
+}
+
+/// Returns what a peer calls itself as it may be shown.
+pub(super) fn plain_name(agent: &str) -> String {
+    plain(agent).chars().take(AGENT_BYTES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_peers_say_is_shown_without_what_a_terminal_obeys() {
+        for (said, shown) in [
+            ("Drawbridge/näme/日本", "Drawbridge/näme/日本"),
+            ("config.\u{1b}[2Jx\r\n: ours 1, theirs \u{7}2", "config.[2Jx: ours 1, theirs 2"),
+            ("\u{9b}31ma\u{202e}b\u{2066}c\u{200b}", "31mabc"),
+        ] {
+            assert_eq!(plain(said), shown);
+        }
+        assert_eq!(plain(&"a".repeat(10_000)).len(), SHOWN_CHARS_MAX);
+    }
 }
