@@ -17,6 +17,7 @@ mod mining;
 mod network;
 mod restart;
 mod stopping;
+mod strangers;
 mod support;
 mod terminal;
 mod watched;

@@ -8,15 +8,17 @@ use std::time::Instant;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::TransportError;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
-use libp2p::request_response::{self, Message, OutboundFailure};
+use libp2p::request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure};
 use libp2p::swarm::{ConnectionDenied, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
 use tracing::{debug, info, warn};
 
+use super::answers::End;
 use super::{Shell, ShellError};
-use crate::machine::{Event, InboundId, RequestFailure};
-use crate::p2p::address::ip_of;
-use crate::p2p::behaviour::{NodeBehaviourEvent, usable};
+use crate::machine::{Event, RequestFailure};
+use crate::message::limits::AGENT_BYTES_MAX;
+use crate::p2p::address::{ip_of, without_peer};
+use crate::p2p::behaviour::{NodeBehaviourEvent, note_addresses, usable};
 use crate::p2p::board::{Counters, Peer, RefusedPeer};
 use crate::p2p::dialer::Reason;
 use crate::p2p::exchange::PROTOCOL;
@@ -24,13 +26,21 @@ use crate::p2p::gate::Refused;
 use crate::p2p::handle::PeerChange;
 use crate::p2p::names::gossip_id;
 
+/// How many pings in a row are lost on a connection, beside the first, before it is closed: that is about a minute and a half, in which a
+/// slow line would have brought one.
+const PINGS_LOST_MAX: u32 = 3;
+
 impl Shell {
     /// Takes what happened in the swarm.
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<NodeBehaviourEvent>) -> Result<(), ShellError> {
         match event {
             SwarmEvent::Behaviour(event) => return self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => self.on_established(peer_id, &endpoint),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
+                self.pings_lost.remove(&connection_id);
+                if num_established > 0 {
+                    return Ok(());
+                }
                 let cause = cause.map_or_else(|| "closed".to_owned(), |cause| cause.to_string());
                 return self.on_closed(peer_id, cause);
             }
@@ -62,9 +72,8 @@ impl Shell {
             NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_identified(peer_id, info)
             }
-            NodeBehaviourEvent::Ping(ping::Event { peer, result: Ok(round_trip), .. }) => {
-                let latency = u64::try_from(round_trip.as_millis()).ok();
-                self.board.with_peer(&peer, |known| known.latency_ms = latency);
+            NodeBehaviourEvent::Ping(event) => {
+                self.on_ping(event);
                 Ok(())
             }
             NodeBehaviourEvent::Kademlia(kad::Event::RoutingUpdated { peer, addresses, .. }) => {
@@ -75,13 +84,35 @@ impl Shell {
                 for (peer, address) in found {
                     debug!(%peer, %address, "found on the local network");
                     if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
-                        kademlia.add_address(&peer, address.clone());
+                        note_addresses(kademlia, peer, vec![address.clone()]);
                     }
                     self.on_found(peer, vec![address]);
                 }
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    fn on_ping(&mut self, event: ping::Event) {
+        let ping::Event { peer, connection, result } = event;
+        match result {
+            Ok(round_trip) => {
+                self.pings_lost.remove(&connection);
+                let latency = u64::try_from(round_trip.as_millis()).ok();
+                self.board.with_peer(&peer, |known| known.latency_ms = latency);
+            }
+            // It answers what it knows.
+            Err(ping::Failure::Unsupported) => {}
+            Err(error) => {
+                let lost = self.pings_lost.entry(connection).or_default();
+                *lost += 1;
+                debug!(%peer, %error, lost, "a ping is lost");
+                if *lost >= PINGS_LOST_MAX {
+                    // It may be gone already.
+                    let _ = self.swarm.close_connection(connection);
+                }
+            }
         }
     }
 
@@ -99,6 +130,14 @@ impl Shell {
             ConnectedPoint::Listener { local_addr, send_back_addr } => (local_addr.clone(), send_back_addr.clone()),
         };
         debug!(%peer, %address, "connected");
+        if self.parting.get(&peer).is_some_and(|parting| parting.at.is_none()) {
+            // It is back before it was gone.
+            self.parting.remove(&peer);
+            self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
+        }
+        if !self.announced.contains(&peer) {
+            self.visitors.arrived(peer, Instant::now());
+        }
         self.dialer.connected(&peer, Instant::now());
         self.board.connected(Peer {
             id: peer,
@@ -115,15 +154,17 @@ impl Shell {
 
     fn on_closed(&mut self, peer: PeerId, cause: String) -> Result<(), ShellError> {
         debug!(%peer, cause, "disconnected");
-        self.parting.remove(&peer);
+        let is_ours = self.parting.remove(&peer).is_some();
+        self.visitors.forget(&peer);
+        self.answers.forget(&peer);
+        self.dialer.disconnected(&peer, Instant::now());
         self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
         let known = self.board.disconnected(&peer);
         if let Some(known) = known.filter(|known| known.status.is_some()) {
             info!(%peer, cause, peers = self.board.peer_count(), "a peer has gone");
             // Nobody may listen.
             let _ = self.changes.send(PeerChange { peer, address: known.address.to_string(), gone: Some(cause) });
-        } else if !self.announced.contains(&peer) && self.dialer.reason(&peer) == Some(Reason::Static) {
-            self.dialer.failed(&peer, Instant::now());
+        } else if !is_ours && !self.announced.contains(&peer) && self.dialer.reason(&peer) == Some(Reason::Static) {
             let me = self.swarm.local_peer_id();
             self.refused_by(
                 peer,
@@ -142,6 +183,7 @@ impl Shell {
         if self.parting.contains_key(&peer) || !self.announced.insert(peer) {
             return Ok(());
         }
+        self.visitors.forget(&peer);
         let is_reserved =
             self.swarm.behaviour().gate.is_trusted(&peer) || self.dialer.reason(&peer) == Some(Reason::Static);
         let peer = self.numbers.of(peer, &self.announced);
@@ -150,20 +192,22 @@ impl Shell {
 
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) -> Result<(), ShellError> {
         let connected_at = self.board.with_peer(&peer, |known| {
-            known.agent = plain(&info.agent_version);
+            known.agent = plain_name(&info.agent_version);
             known.address.clone()
         });
         let Some(connected_at) = connected_at else { return Ok(()) };
         if self.config.discover {
-            for address in usable(info.listen_addrs, &connected_at) {
-                let address = without_peer(address);
-                if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
-                    kademlia.add_address(&peer, address.clone());
-                }
-                self.dialer.add(peer, address, Reason::Found, Instant::now());
+            let told = usable(info.listen_addrs, &connected_at);
+            if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
+                note_addresses(kademlia, peer, told.clone());
             }
+            self.on_found(peer, told);
         }
-        if info.protocols.contains(&PROTOCOL) { self.announce(peer) } else { Ok(()) }
+        if info.protocols.contains(&PROTOCOL) {
+            return self.announce(peer);
+        }
+        self.visitors.has_spoken(&peer);
+        Ok(())
     }
 
     fn on_gossip(&mut self, source: PeerId, name: &MessageId, message: gossipsub::Message) -> Result<(), ShellError> {
@@ -181,16 +225,18 @@ impl Shell {
 
     fn on_exchange(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) -> Result<(), ShellError> {
         match event {
-            request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+            request_response::Event::Message {
+                peer,
+                message: Message::Request { request_id, request, channel },
+                ..
+            } => {
                 Counters::add(&self.board.counters.requests_in, 1);
                 Counters::add(&self.board.counters.bytes_in, request.len());
                 if self.parting.contains_key(&peer) {
                     return Ok(());
                 }
                 self.announce(peer)?;
-                let inbound = InboundId(self.next_inbound);
-                self.next_inbound += 1;
-                self.answering.insert(inbound, channel);
+                let inbound = self.answers.asked(peer, request_id, request.len(), channel);
                 let peer = self.numbers.of(peer, &self.announced);
                 self.handle(Event::Request { peer, inbound, data: request })
             }
@@ -202,12 +248,25 @@ impl Shell {
                 self.board.counters.requests_failed.fetch_add(1, Ordering::Relaxed);
                 self.on_answered(request_id, Err(failure_of(error)))
             }
-            request_response::Event::InboundFailure { peer, error, .. } => {
+            request_response::Event::InboundFailure { peer, request_id, error, .. } => {
                 debug!(%peer, %error, "a peer's request came to nothing");
+                // One that took longer than it may was at least being read.
+                let is_left = matches!(&error, InboundFailure::Io(error) if error.kind() == ErrorKind::TimedOut);
+                self.on_answer_ended(&request_id, if is_left { End::Left } else { End::Lost });
                 Ok(())
             }
-            request_response::Event::ResponseSent { .. } => Ok(()),
+            request_response::Event::ResponseSent { request_id, .. } => {
+                self.on_answer_ended(&request_id, End::Read);
+                Ok(())
+            }
         }
+    }
+
+    fn on_answer_ended(&mut self, request: &InboundRequestId, end: End) {
+        if let Some(peer) = self.answers.ended(request, end) {
+            self.part_from_unreading(peer);
+        }
+        self.serve_waiting();
     }
 
     fn on_answered(
@@ -250,6 +309,11 @@ impl Shell {
             ListenError::LocalPeerId { .. } | ListenError::Aborted => return,
             other @ ListenError::WrongPeerId { .. } => other.to_string(),
         };
+        self.refused_visit(peer, from, reason);
+    }
+
+    /// Notes somebody who came and was turned away, and tells it when that is news.
+    pub(super) fn refused_visit(&mut self, peer: Option<PeerId>, from: &Multiaddr, reason: String) {
         // Each visit comes from another port.
         let address = ip_of(from).map_or_else(|| from.to_string(), |ip| ip.to_string());
         let at_ms = self.now_ms();
@@ -324,15 +388,37 @@ fn failure_of(error: OutboundFailure) -> RequestFailure {
     }
 }
 
-/// Returns what a peer calls itself as it may be shown: without what a terminal would obey.
-pub(super) fn plain(agent: &str) -> String {
-    agent.chars().filter(|char| !char.is_control()).take(128).collect()
+/// How much of a text that a peer has a part in is shown: several rules with both sides' values.
+const SHOWN_CHARS_MAX: usize = 4096;
+
+/// Returns a text in which something stands that a peer has said, as it may be shown: without what a terminal would obey, or show in
+/// another order.
+pub(super) fn plain(text: &str) -> String {
+    let is_plain = |char: &char| {
+        !char.is_control()
+            && !matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(is_plain).take(SHOWN_CHARS_MAX).collect()
 }
 
-/// Returns an address without the peer id at its end.
-fn without_peer(mut address: Multiaddr) -> Multiaddr {
-    if matches!(address.iter().last(), Some(libp2p::multiaddr::Protocol::P2p(_))) {
-        address.pop();
+/// Returns what a peer calls itself as it may be shown.
+pub(super) fn plain_name(agent: &str) -> String {
+    plain(agent).chars().take(AGENT_BYTES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_peers_say_is_shown_without_what_a_terminal_obeys() {
+        for (said, shown) in [
+            ("Drawbridge/näme/日本", "Drawbridge/näme/日本"),
+            ("config.\u{1b}[2Jx\r\n: ours 1, theirs \u{7}2", "config.[2Jx: ours 1, theirs 2"),
+            ("\u{9b}31ma\u{202e}b\u{2066}c\u{200b}", "31mabc"),
+        ] {
+            assert_eq!(plain(said), shown);
+        }
+        assert_eq!(plain(&"a".repeat(10_000)).len(), SHOWN_CHARS_MAX);
     }
-    address
 }

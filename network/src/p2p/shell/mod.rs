@@ -4,8 +4,10 @@
 //! decides nothing about blocks and peers itself, save whom to call.
 
 mod actions;
+mod answers;
 mod events;
 mod numbers;
+mod visitors;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -15,15 +17,17 @@ use std::time::{Duration, Instant};
 use chain::{Fact, LedgerHandle, ViewError};
 use futures::StreamExt;
 use libp2p::PeerId;
-use libp2p::request_response::{OutboundRequestId, ResponseChannel};
-use libp2p::swarm::Swarm;
+use libp2p::request_response::{InboundRequestId, OutboundRequestId, ResponseChannel};
+use libp2p::swarm::{ConnectionId, Swarm};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use self::answers::Answers;
 use self::numbers::Numbers;
+use self::visitors::{Overdue, Visitors};
 use self::work::{Importer, Internal};
 use super::address::{PeerAddress, resolve};
 use super::behaviour::{NodeBehaviour, listen, node_swarm};
@@ -32,7 +36,7 @@ use super::config::{P2pConfig, StartError};
 use super::dialer::{Dialer, Reason, Room};
 use super::handle::{CHANGES_CAPACITY, COMMANDS_MAX, Command, NetworkHandle, PeerChange};
 use super::names::Names;
-use crate::machine::{self, Event, InboundId, Machine, MachineConfig, RequestId, TICK_MS};
+use crate::machine::{self, Event, Machine, MachineConfig, RequestId, TICK_MS};
 
 /// How many heads may wait for the task; what is lost by more the machine learns from the ledger's view.
 const HEADS_MAX: usize = 1024;
@@ -40,8 +44,6 @@ const HEADS_MAX: usize = 1024;
 const TRANSACTIONS_MAX: usize = 16_384;
 /// How many results of work may wait for the task; the workers wait where there are more.
 const RESULTS_MAX: usize = 1024;
-/// How many peers' requests are answered from the store at a time.
-const SERVING_MAX: usize = 4;
 /// How often calls are made, and the board brought up to date.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(500);
 /// How often the good peers are written to their file.
@@ -114,13 +116,14 @@ pub fn start(
         numbers: Numbers::default(),
         dialer: Dialer::default(),
         announced: HashSet::new(),
+        visitors: Visitors::default(),
+        blamed: HashSet::new(),
+        pings_lost: HashMap::new(),
         parting: HashMap::new(),
         asked: HashMap::new(),
-        answering: HashMap::new(),
-        next_inbound: 0,
+        answers: Answers::default(),
         wake_ms: None,
         importer,
-        serving: Arc::new(Semaphore::new(SERVING_MAX)),
         results: results_in,
         progress: Progress::default(),
         config,
@@ -158,8 +161,8 @@ impl Facts {
 
 /// A peer that is being parted from.
 struct Parting {
-    /// When its connections are closed.
-    at: Instant,
+    /// When its connections are closed; none: they are being closed.
+    at: Option<Instant>,
     /// For how long it is refused after that.
     ban: Duration,
     reason: String,
@@ -186,15 +189,19 @@ struct Shell {
     dialer: Dialer,
     /// The peers that the machine knows to be connected.
     announced: HashSet<PeerId>,
+    /// Those who are connected and whom it does not know.
+    visitors: Visitors,
+    /// Those with points of blame.
+    blamed: HashSet<PeerId>,
+    /// How many pings in a row were lost on a connection.
+    pings_lost: HashMap<ConnectionId, u32>,
     parting: HashMap<PeerId, Parting>,
     /// The machine's requests that have no answer yet.
     asked: HashMap<OutboundRequestId, (machine::PeerId, RequestId)>,
-    /// The peers' requests that have no answer yet.
-    answering: HashMap<InboundId, ResponseChannel<Vec<u8>>>,
-    next_inbound: u64,
+    /// The peers' requests whose answers are not made or not read yet.
+    answers: Answers<InboundRequestId, ResponseChannel<Vec<u8>>>,
     wake_ms: Option<u64>,
     importer: Importer,
-    serving: Arc<Semaphore>,
     results: mpsc::Sender<Internal>,
     progress: Progress,
 }
@@ -216,15 +223,12 @@ impl Shell {
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
                 command = commands.recv() => match command {
                     None | Some(Command::Stop) => break Ok(()),
-                    Some(command) => {
-                        self.on_command(command);
-                        Ok(())
-                    }
+                    Some(command) => self.on_command(command),
                 },
                 Some(result) = results.recv() => self.on_result(result),
                 Some(event) = facts.heads.recv() => self.handle(event),
                 Some(event) = facts.transactions.recv() => self.handle(event),
-                _ = tick.tick() => self.handle(Event::Tick),
+                _ = tick.tick() => self.on_tick(),
                 () = tokio::time::sleep(wake) => self.on_wake(),
                 _ = housekeeping.tick() => {
                     self.keep_house();
@@ -259,7 +263,7 @@ impl Shell {
         /// Longer than a tick, which looks at the clock anyway.
         const NEVER: Duration = Duration::from_secs(3600);
         let wake = self.wake_ms.map_or(NEVER, |at| Duration::from_millis(at.saturating_sub(self.now_ms())));
-        let parting = self.parting.values().map(|parting| parting.at).min();
+        let parting = self.parting.values().filter_map(|parting| parting.at).min();
         parting.map_or(wake, |at| wake.min(at.saturating_duration_since(Instant::now())))
     }
 
@@ -270,6 +274,23 @@ impl Shell {
             return self.handle(Event::Tick);
         }
         Ok(())
+    }
+
+    fn on_tick(&mut self) -> Result<(), ShellError> {
+        let now_ms = self.now_ms();
+        for peer in std::mem::take(&mut self.blamed) {
+            self.score(peer, self.numbers.known(&peer).map_or(0, |number| self.machine.points(number, now_ms)));
+        }
+        self.handle(Event::Tick)
+    }
+
+    /// Tells gossip and the operator of a peer's points of blame, which fade: as long as it has some they are looked at again.
+    fn score(&mut self, peer: PeerId, points: u32) {
+        self.board.with_peer(&peer, |known| known.points = points);
+        self.swarm.behaviour_mut().gossip.set_application_score(&peer, -f64::from(points));
+        if points > 0 {
+            self.blamed.insert(peer);
+        }
     }
 
     /// Gives the machine an event and does what it says.
@@ -286,7 +307,7 @@ impl Shell {
         match result {
             Internal::Event(event) => self.handle(event),
             Internal::Served(inbound, bytes) => {
-                self.answer(inbound, bytes);
+                self.on_served(inbound, bytes);
                 Ok(())
             }
             Internal::Failed(error) => Err(error.into()),
@@ -317,12 +338,12 @@ impl Shell {
         }
     }
 
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, command: Command) -> Result<(), ShellError> {
         // Whoever asked may have gone away.
         match command {
             Command::Add(peer, reply) => {
                 let is_new = self.dialer.reason(&peer.peer) != Some(Reason::Static);
-                self.swarm.behaviour_mut().gate.pardon(&peer.peer);
+                self.pardon(peer.peer)?;
                 self.swarm.behaviour_mut().gate.set_trusted(peer.peer, true);
                 self.dialer.add(peer.peer, peer.address, Reason::Static, Instant::now());
                 let _ = reply.send(is_new);
@@ -345,6 +366,18 @@ impl Shell {
             }
             Command::Stop => {}
         }
+        Ok(())
+    }
+
+    /// Forgets what a peer did, so that it can come at once.
+    fn pardon(&mut self, peer: PeerId) -> Result<(), ShellError> {
+        self.swarm.behaviour_mut().gate.pardon(&peer);
+        if let Some(parting) = self.parting.get_mut(&peer) {
+            parting.ban = Duration::ZERO;
+        }
+        let Some(number) = self.numbers.known(&peer) else { return Ok(()) };
+        self.score(peer, 0);
+        self.handle(Event::Pardoned { peer: number })
     }
 
     /// Calls whoever is due, closes what is parted from, and brings the board up to date.
@@ -371,19 +404,44 @@ impl Shell {
                 let _ = results.send(Internal::Resolved(peer, resolved)).await;
             });
         }
+        self.see_visitors_off(now);
         self.watch_sync(now);
     }
 
+    /// Parts from those who are connected for long and are no nodes.
+    fn see_visitors_off(&mut self, now: Instant) {
+        for Overdue { peer, has_spoken } in self.visitors.overdue(now) {
+            if !has_spoken {
+                self.note_silence(peer);
+            }
+            let reason = "no node".to_owned();
+            self.parting.entry(peer).or_insert(Parting { at: Some(now), ban: Duration::ZERO, reason });
+        }
+        self.finish_partings(now);
+    }
+
+    /// Tells the operator of somebody who came, or was called, and said nothing.
+    fn note_silence(&mut self, peer: PeerId) {
+        let reason = format!("it said nothing for {} s", visitors::SILENCE_MAX.as_secs());
+        match self.board.with_peer(&peer, |known| (known.is_inbound, known.address.clone())) {
+            // Who it is says nothing: it can be somebody else each time.
+            Some((true, address)) => self.refused_visit(None, &address, reason),
+            _ => self.refused_by(peer, reason),
+        }
+    }
+
     fn finish_partings(&mut self, now: Instant) {
-        let due: Vec<PeerId> =
-            self.parting.iter().filter(|(_, parting)| parting.at <= now).map(|(peer, _)| *peer).collect();
-        for peer in due {
-            let Some(parting) = self.parting.remove(&peer) else { continue };
+        for (peer, parting) in &mut self.parting {
+            if parting.at.is_none_or(|at| at > now) {
+                continue;
+            }
+            parting.at = None;
             if parting.ban.is_zero() {
                 // It may be gone already.
-                let _ = self.swarm.disconnect_peer_id(peer);
+                let _ = self.swarm.disconnect_peer_id(*peer);
             } else {
-                self.swarm.behaviour_mut().gate.ban(peer, parting.ban, parting.reason, now);
+                let reason = std::mem::take(&mut parting.reason);
+                self.swarm.behaviour_mut().gate.ban(*peer, parting.ban, reason, now);
             }
         }
     }

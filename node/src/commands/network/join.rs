@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 
-use network::p2p::NodeKey;
+use network::machine::rules_of;
+use network::p2p::{NodeKey, SwarmKey};
 
 use super::super::say;
 use super::ticket::{Ticket, TicketError};
@@ -16,7 +18,7 @@ use crate::run::key_error;
 /// with. A directory that has joined the same network before stays as it is.
 ///
 /// # Errors
-/// The line is no ticket, the password is wrong, or the directory belongs to another chain.
+/// The line is no ticket, the password is wrong, or the directory has the chain file or the swarm key of another network.
 pub fn prepare(ticket: &str, mut config: NodeConfig, out: &mut dyn Write) -> Result<NodeConfig, Fatal> {
     let ticket = Ticket::decode(ticket).map_err(|error| ticket_error(&error))?;
     let datadir = config.data.dir.clone();
@@ -30,18 +32,12 @@ pub fn prepare(ticket: &str, mut config: NodeConfig, out: &mut dyn Write) -> Res
         }
     };
     ticket.check_chain_file(&text).map_err(|error| ticket_error(&error))?;
-    // Asked for before anything is written.
-    let key_file = datadir.join("swarm.key");
-    let swarm_key = if key_file.exists() || ticket.swarm_key.is_none() {
-        None
-    } else {
-        let password =
-            Passwords::open(config.accounts.password_file.as_deref())?.next_or_last("Password of the ticket: ")?;
-        ticket.open_swarm_key(&password)?
-    };
+    // All that is there is looked at, and the password asked for, before anything is written.
+    let (chain_file, key_file) = (datadir.join("genesis.json"), datadir.join("swarm.key"));
+    let is_new = check_chain_file(&chain_file, &text)?;
+    let swarm_key = missing_swarm_key(&key_file, &ticket, &config)?;
     fs::create_dir_all(&datadir).map_err(|error| Fatal::io(&datadir, &error))?;
-    let chain_file = datadir.join("genesis.json");
-    if !chain_file.exists() {
+    if is_new {
         super::new::write(&chain_file, &text)?;
     }
     if let Some(key) = swarm_key {
@@ -63,6 +59,55 @@ pub fn prepare(ticket: &str, mut config: NodeConfig, out: &mut dyn Write) -> Res
         config.accounts.password_file = None;
     }
     Ok(config)
+}
+
+/// What to do where a file of another network is in the way.
+const REMEDY: &str = "choose another directory by --datadir, or move the file away";
+
+/// Tells whether the chain file is to be written; one that is there must say what the ticket's does.
+fn check_chain_file(path: &Path, text: &str) -> Result<bool, Fatal> {
+    if !path.exists() {
+        return Ok(true);
+    }
+    let name = path.display().to_string();
+    let (theirs, _) = super::super::genesis::parse("the ticket's chain file", text)?;
+    let (ours, _) = super::super::genesis::parse(&name, &super::super::genesis::read(path)?)?;
+    let (found, wanted) = (ours.header.hash(), theirs.header.hash());
+    if found != wanted {
+        let cause = format!("{name} is the chain file of another network: genesis {found}, the ticket's is {wanted}");
+        return Err(Fatal::config(cause, REMEDY));
+    }
+    let (ours, theirs) = (rules_of(&ours), rules_of(&theirs));
+    let differing = ours.iter().find(|rule| !theirs.contains(rule)).or(theirs.iter().find(|rule| !ours.contains(rule)));
+    match differing {
+        None => Ok(false),
+        Some(rule) => {
+            let cause = format!("{name} has other rules than the ticket's chain file: {}", rule.name);
+            Err(Fatal::config(cause, REMEDY))
+        }
+    }
+}
+
+/// Returns the swarm key that is to be written, where one is; one that is there must be the ticket's.
+fn missing_swarm_key(path: &Path, ticket: &Ticket, config: &NodeConfig) -> Result<Option<SwarmKey>, Fatal> {
+    let other = |why: &str| Fatal::config(format!("{} is the key of another network: {why}", path.display()), REMEDY);
+    if ticket.swarm_key.is_none() {
+        return if path.exists() { Err(other("the ticket's has none")) } else { Ok(None) };
+    }
+    let password =
+        Passwords::open(config.accounts.password_file.as_deref())?.next_or_last("Password of the ticket: ")?;
+    let key = ticket.open_swarm_key(&password)?;
+    if !path.exists() {
+        return Ok(key);
+    }
+    let found = SwarmKey::load(path).map_err(|error| key_error(&error))?;
+    match key.filter(|key| *key != found) {
+        None => Ok(None),
+        Some(key) => {
+            let (found, wanted) = (found.fingerprint(), key.fingerprint());
+            Err(other(&format!("its fingerprint is {found}, that of the ticket's key is {wanted}")))
+        }
+    }
 }
 
 /// Writes the file for the next start, where there is none.
