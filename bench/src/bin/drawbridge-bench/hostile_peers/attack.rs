@@ -30,6 +30,8 @@ pub(crate) enum Attack {
     Seals,
     /// Branches of headers with bad seals, claimed to be the heaviest.
     Branches,
+    /// Gossiped headers without seals of blocks that are final long since.
+    Old,
     /// Blocks whose parent nobody has.
     Orphans,
     /// Many identities from one address.
@@ -95,6 +97,7 @@ impl fmt::Display for Attack {
             Self::Bombs => "RLP bombs",
             Self::Seals => "headers with bad seals",
             Self::Branches => "branches with bad seals",
+            Self::Old => "old blocks",
             Self::Orphans => "orphans",
             Self::Sybils => "sybils, one address",
             Self::Crowd => "sybils, many addresses",
@@ -159,6 +162,10 @@ impl Attack {
             }
             Self::Seals => headers::flood(stage, sizes, term).await,
             Self::Branches => headers::branches(stage, sizes, term).await,
+            Self::Old => {
+                let deed = one_after_the_other(stage, term, |stage, _| Box::pin(headers::repeat_old(stage))).await?;
+                Ok(Deed { sent: format!("by {} peers", deed.offenders), ..deed })
+            }
             Self::Orphans => orphans::send(stage, sizes, term).await,
             Self::Sybils => crowd::attack(stage, sizes, term, false).await,
             Self::Crowd => crowd::attack(stage, sizes, term, true).await,

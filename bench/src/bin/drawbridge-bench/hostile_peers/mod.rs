@@ -1,6 +1,7 @@
 //! `hostile_peers`: a real node under attack over loopback, while an honest miner sends it blocks. Malformed frames, RLP bombs, headers
-//! with bad seals, orphans, sybils, half-open connections, silent visitors and unread answers come one after the other; measured are the node's memory, the time until an offender is cut off,
-//! and the time that honest blocks take. Exits with 1 where memory grows too much, an offender stays, or an honest peer loses its place.
+//! with bad seals, old blocks, orphans, sybils, half-open connections, silent visitors and unread answers come one after the other; measured
+//! are the node's memory, the time until an offender is cut off, and the time that honest blocks take. Exits with 1 where memory grows too
+//! much, an offender stays, or an honest peer loses its place.
 
 mod attack;
 mod bombs;
