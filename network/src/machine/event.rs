@@ -52,6 +52,11 @@ pub enum Event {
         /// The peer.
         peer: PeerId,
     },
+    /// The operator wants a peer back: what it is blamed for is forgotten, and it is no longer kept out.
+    Pardoned {
+        /// The peer.
+        peer: PeerId,
+    },
     /// A gossip message came. The machine answers each by one [`super::Action::Verdict`], at once or later.
     Gossip {
         /// The peer that passed it on.

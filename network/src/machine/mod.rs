@@ -137,11 +137,20 @@ impl Machine {
         Some((known.status.as_deref(), known.clock_offset_ms, self.peers.points(peer, now_ms)))
     }
 
+    /// Returns a peer's points of blame, which fade, whether it is connected or not.
+    pub fn points(&self, peer: PeerId, now_ms: u64) -> u32 {
+        self.peers.points(peer, now_ms)
+    }
+
     fn dispatch(&mut self, context: &mut Context<'_>, event: Event) -> Result<(), ViewError> {
         match event {
             Event::Connected { peer, is_reserved } => self.on_connected(context, peer, is_reserved),
             Event::Disconnected { peer } => {
                 self.part_from(peer);
+                Ok(())
+            }
+            Event::Pardoned { peer } => {
+                self.peers.pardon(peer);
                 Ok(())
             }
             Event::Gossip { peer, id, topic, data } => self.on_gossip(context, peer, id, topic, &data),

@@ -240,6 +240,12 @@ impl Peers {
         self.blame.remove(&peer);
     }
 
+    /// Forgets what a peer is blamed for, and that it is kept out.
+    pub(crate) fn pardon(&mut self, peer: PeerId) {
+        self.blame.remove(&peer);
+        self.banned.remove(&peer);
+    }
+
     /// Returns until when a peer is kept out, where it is.
     pub(crate) fn banned_until(&self, peer: PeerId, now_ms: u64) -> Option<u64> {
         self.banned.get(&peer).copied().filter(|until| *until > now_ms)
@@ -262,6 +268,17 @@ mod tests {
         assert_eq!(peers.blame(PeerId(1), Offence::PassedInvalidBlock, 4 * SCORE_DECAY_MS), 16);
         assert_eq!(peers.points(PeerId(1), 100 * SCORE_DECAY_MS), 0);
         assert!(is_cut_off(peers.blame(PeerId(2), Offence::Malformed, 0)));
+    }
+
+    #[test]
+    fn who_is_pardoned_starts_anew() {
+        let mut peers = Peers::default();
+        peers.ban(PeerId(1), 1000, 0);
+        peers.blame(PeerId(2), Offence::Flood, 0);
+        for peer in [PeerId(1), PeerId(2)] {
+            peers.pardon(peer);
+            assert_eq!((peers.banned_until(peer, 1), peers.points(peer, 0)), (None, 0));
+        }
     }
 
     #[test]

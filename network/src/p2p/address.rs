@@ -151,6 +151,14 @@ pub(crate) async fn resolve(address: &Multiaddr) -> std::io::Result<Vec<Multiadd
         .collect())
 }
 
+/// Returns an address without the peer id at its end.
+pub(crate) fn without_peer(mut address: Multiaddr) -> Multiaddr {
+    if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+        address.pop();
+    }
+    address
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

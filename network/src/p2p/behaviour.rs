@@ -16,11 +16,11 @@ use libp2p::{
     request_response,
 };
 
-use super::address::ip_of;
+use super::address::{ip_of, without_peer};
 use super::board::Board;
 use super::config::{P2pConfig, StartError};
 use super::exchange;
-use super::gate::{Gate, GateLimits};
+use super::gate::{Gate, GateLimits, HALF_OPEN_MAX};
 use super::names::{Counted, Names};
 use super::transport::transport;
 use crate::machine::limits::BAN_MS;
@@ -52,8 +52,8 @@ const BOOTSTRAP_EVERY: Duration = Duration::from_secs(60);
 /// How often a connection is tried, and for how long an answer is waited for; a connection on which several in a row are lost is closed.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections that are only begun; whoever does not finish soon makes room.
-const PENDING_MAX: u32 = 64;
+/// Calls that are only begun.
+const CALLS_MAX: u32 = 64;
 /// Two nodes that call each other at the same time have two connections.
 const PER_PEER_MAX: u32 = 2;
 /// How many may be connected who are no peers.
@@ -63,6 +63,11 @@ const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Connections of a boot node end when nobody has asked for so long.
 const VISIT: Duration = Duration::from_secs(60);
 
+/// How many addresses of one peer are known: more than a machine has reason to have.
+const ADDRESSES_MAX: usize = 16;
+
+/// The routing table, in which nothing is stored.
+pub(crate) type Kademlia = kad::Behaviour<MemoryStore>;
 /// Gossip that is counted, about our topics alone.
 type Gossip = gossipsub::Behaviour<Counted, WhitelistSubscriptionFilter>;
 
@@ -76,7 +81,7 @@ pub(crate) struct NodeBehaviour {
     pub(crate) exchange: request_response::Behaviour<exchange::Codec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(crate) kademlia: Toggle<kad::Behaviour<MemoryStore>>,
+    pub(crate) kademlia: Toggle<Kademlia>,
     mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -87,7 +92,7 @@ pub(crate) struct BootBehaviour {
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(crate) kademlia: kad::Behaviour<MemoryStore>,
+    pub(crate) kademlia: Kademlia,
 }
 
 /// Makes the swarm of a node of the chain whose gossip has these names; what comes by gossip is counted on the board.
@@ -182,8 +187,8 @@ fn gate(config: &P2pConfig) -> Gate {
 fn connection_limits() -> connection_limits::Behaviour {
     connection_limits::Behaviour::new(
         connection_limits::ConnectionLimits::default()
-            .with_max_pending_incoming(Some(PENDING_MAX))
-            .with_max_pending_outgoing(Some(PENDING_MAX))
+            .with_max_pending_incoming(Some(HALF_OPEN_MAX))
+            .with_max_pending_outgoing(Some(CALLS_MAX))
             .with_max_established_per_peer(Some(PER_PEER_MAX)),
     )
 }
@@ -197,7 +202,7 @@ fn ping() -> ping::Behaviour {
     ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_TIMEOUT))
 }
 
-fn kademlia(peer: PeerId) -> kad::Behaviour<MemoryStore> {
+fn kademlia(peer: PeerId) -> Kademlia {
     let mut config = kad::Config::new(KADEMLIA);
     config.set_periodic_bootstrap_interval(Some(BOOTSTRAP_EVERY));
     // Nodes are found here; nothing is stored.
@@ -247,11 +252,34 @@ fn gossip(names: &Arc<Names>, board: &Arc<Board>) -> Result<Gossip, String> {
 /// Returns which of the addresses that a peer tells others can use, given where it is connected from: its loopback
 /// addresses are of use on the same machine alone.
 pub(crate) fn usable(told: Vec<Multiaddr>, connected_at: &Multiaddr) -> Vec<Multiaddr> {
-    /// More addresses than a machine has reason to have.
-    const ADDRESSES_MAX: usize = 16;
     let is_local = |address: &Multiaddr| ip_of(address).is_some_and(|ip| ip.is_loopback());
     let same_machine = is_local(connected_at);
     told.into_iter().filter(|address| same_machine || !is_local(address)).take(ADDRESSES_MAX).collect()
+}
+
+/// Notes in the routing table where a peer says it is. What was known before stays as far as there is room: the table itself only ever adds,
+/// and a peer can say something else at any time.
+pub(crate) fn note_addresses(kademlia: &mut Kademlia, peer: PeerId, told: Vec<Multiaddr>) {
+    let known = addresses_of(kademlia, peer);
+    let mut all = Vec::with_capacity(ADDRESSES_MAX);
+    for address in told.into_iter().map(without_peer).chain(known.iter().cloned()) {
+        if all.len() < ADDRESSES_MAX && !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    if all.iter().all(|address| known.contains(address)) {
+        return;
+    }
+    kademlia.remove_peer(&peer);
+    for address in all {
+        kademlia.add_address(&peer, address);
+    }
+}
+
+fn addresses_of(kademlia: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
+    let Some(bucket) = kademlia.kbucket(peer) else { return Vec::new() };
+    let entry = bucket.iter().find(|entry| *entry.node.key.preimage() == peer);
+    entry.into_iter().flat_map(|entry| entry.node.value.iter().cloned().map(without_peer)).collect()
 }
 
 #[cfg(test)]
@@ -272,6 +300,25 @@ mod tests {
         let names = Arc::new(Names::new(alloy_primitives::B256::ZERO));
         let mut swarm = node_swarm(&config, &names, &Arc::default()).unwrap();
         assert!(matches!(listen(&mut swarm, &config), Err(StartError::PortInUse(address)) if address == config.listen));
+    }
+
+    #[test]
+    fn a_peer_that_says_ever_new_addresses_has_sixteen_of_them() {
+        let (mut kademlia, peer) = (kademlia(PeerId::random()), PeerId::random());
+        let of = |host: u32| Multiaddr::from(std::net::Ipv4Addr::from_bits(host));
+        for round in 1..100 {
+            let told: Vec<_> = (0..16).map(|index| of(round * 16 + index)).collect();
+            note_addresses(&mut kademlia, peer, told.clone());
+            assert_eq!(addresses_of(&mut kademlia, peer), told);
+        }
+        // One more takes the place of the oldest; the same again changes nothing.
+        for _ in 0..2 {
+            note_addresses(&mut kademlia, peer, vec![of(1)]);
+            let known = addresses_of(&mut kademlia, peer);
+            assert_eq!((known.len(), known[0].clone()), (16, of(1)));
+        }
+        note_addresses(&mut kademlia, peer, Vec::new());
+        assert_eq!(addresses_of(&mut kademlia, peer).len(), 16);
     }
 
     #[test]

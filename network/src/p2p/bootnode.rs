@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use tracing::{debug, info};
 
 use super::address::PeerAddress;
-use super::behaviour::{BootBehaviourEvent, boot_swarm, listen, usable};
+use super::behaviour::{BootBehaviourEvent, boot_swarm, listen, note_addresses, usable};
 use super::config::{P2pConfig, StartError};
 
 /// Runs a boot node until `stop` is ready. `tell` hears each address under which others can name it.
@@ -55,9 +55,8 @@ pub async fn run_bootnode(
                 peer_id, info, ..
             })) => {
                 let Some(endpoint) = connected.get(&peer_id) else { continue };
-                for address in usable(info.listen_addrs, endpoint.get_remote_address()) {
-                    swarm.behaviour_mut().kademlia.add_address(&peer_id, address);
-                }
+                let told = usable(info.listen_addrs, endpoint.get_remote_address());
+                note_addresses(&mut swarm.behaviour_mut().kademlia, peer_id, told);
             }
             _ => {}
         }

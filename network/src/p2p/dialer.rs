@@ -17,6 +17,8 @@ const PAUSE_STATIC: Duration = Duration::from_secs(15);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
 /// A found peer that was called in vain so often is forgotten.
 const FAILURES_MAX: u32 = 6;
+/// How long a connection must have stood for not being one in vain: whoever does not want us ends it within a second or so.
+const STOOD_MIN: Duration = Duration::from_secs(5);
 /// How many calls are made at one time.
 const CALLS_AT_ONCE: usize = 8;
 
@@ -37,6 +39,8 @@ struct Target {
     reason: Reason,
     failures: u32,
     next: Instant,
+    /// Since when it is connected.
+    since: Option<Instant>,
 }
 
 /// Says how many peers there are and may be.
@@ -60,8 +64,8 @@ impl Dialer {
         if !self.targets.contains_key(&peer) && reason == Reason::Found && self.targets.len() >= TARGETS_MAX {
             return;
         }
-        let target =
-            self.targets.entry(peer).or_insert(Target { addresses: Vec::new(), reason, failures: 0, next: now });
+        let target = Target { addresses: Vec::new(), reason, failures: 0, next: now, since: None };
+        let target = self.targets.entry(peer).or_insert(target);
         target.reason = target.reason.max(reason);
         if reason != Reason::Found {
             target.next = now;
@@ -91,8 +95,18 @@ impl Dialer {
     /// Notes that a peer is connected.
     pub(crate) fn connected(&mut self, peer: &PeerId, now: Instant) {
         if let Some(target) = self.targets.get_mut(peer) {
-            (target.failures, target.next) = (0, now + PAUSE_FIRST);
+            target.since.get_or_insert(now);
         }
+    }
+
+    /// Notes that a peer is connected no longer. Where the connection has not stood for long, the call was in vain.
+    pub(crate) fn disconnected(&mut self, peer: &PeerId, now: Instant) {
+        let Some(target) = self.targets.get_mut(peer) else { return };
+        let Some(since) = target.since.take() else { return };
+        if now.saturating_duration_since(since) < STOOD_MIN {
+            return self.failed(peer, now);
+        }
+        (target.failures, target.next) = (0, now + PAUSE_FIRST);
     }
 
     /// Notes that a call was in vain.
@@ -183,7 +197,34 @@ mod tests {
             now += Duration::from_secs(seconds);
         }
         dialer.connected(&peer, now);
+        now += STOOD_MIN;
+        dialer.disconnected(&peer, now);
         assert_eq!(called(&mut dialer, now + Duration::from_secs(1), &[], FULL), [peer], "a lost one is called soon");
+    }
+
+    #[test]
+    fn who_ends_the_connection_soon_is_called_at_growing_intervals_too() {
+        let (peer, mut now) = (PeerId::random(), Instant::now());
+        let mut dialer = Dialer::default();
+        dialer.add(peer, address(), Reason::Static, now);
+        for seconds in [1, 2, 4, 8, 15, 15] {
+            assert_eq!(called(&mut dialer, now, &[], FULL), [peer]);
+            dialer.connected(&peer, now);
+            // A second connection gives no further time.
+            dialer.connected(&peer, now);
+            now += STOOD_MIN - Duration::from_secs(1);
+            dialer.disconnected(&peer, now);
+            assert_eq!(called(&mut dialer, now + Duration::from_millis(seconds * 1000 - 1), &[], FULL), []);
+            now += Duration::from_secs(seconds);
+        }
+        // Whoever was found alone is forgotten in the end.
+        let found = PeerId::random();
+        dialer.add(found, address(), Reason::Found, now);
+        for _ in 0..FAILURES_MAX {
+            dialer.connected(&found, now);
+            dialer.disconnected(&found, now);
+        }
+        assert_eq!(dialer.reason(&found), None);
     }
 
     #[test]

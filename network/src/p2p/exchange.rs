@@ -20,6 +20,8 @@ use crate::message::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/drawbridge/exchange/1");
 /// How long an answer may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a peer may take nothing of an answer: what it does not read is held here.
+const STALLED_MAX: Duration = Duration::from_secs(3);
 /// How many questions one connection may have open at a time.
 const STREAMS_MAX: usize = 32;
 /// Room for long requests that are being read, over all peers, in KiB; who comes later waits. One of the longest fits.
@@ -33,9 +35,18 @@ const STEP_BYTES: usize = 64 * 1024;
 
 /// Returns the part of the swarm that asks and answers.
 pub(crate) fn behaviour() -> request_response::Behaviour<Codec> {
+    with(Codec::default())
+}
+
+/// Returns one that has no room for long answers, and so leaves them unread: a hostile peer's.
+pub(crate) fn unreading() -> request_response::Behaviour<Codec> {
+    with(Codec { responses: Arc::new(Semaphore::new(0)), ..Codec::default() })
+}
+
+fn with(codec: Codec) -> request_response::Behaviour<Codec> {
     let config =
         request_response::Config::default().with_request_timeout(TIMEOUT).with_max_concurrent_streams(STREAMS_MAX);
-    request_response::Behaviour::with_codec(Codec::default(), [(PROTOCOL, ProtocolSupport::Full)], config)
+    request_response::Behaviour::with_codec(codec, [(PROTOCOL, ProtocolSupport::Full)], config)
 }
 
 /// Reads and writes bytes up to the limits. Clones share the room for long messages. Each question with its answer has a clone of its
@@ -77,6 +88,24 @@ async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize, room: &Sem
         io.read_exact(&mut bytes[start..]).await?;
     }
     Ok(bytes)
+}
+
+/// Writes an answer, and gives it up where its reader takes nothing of it for `patience`.
+async fn write_patiently(
+    io: &mut (impl AsyncWrite + Unpin + Send),
+    bytes: &[u8],
+    patience: Duration,
+) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let head = length.to_be_bytes();
+    for step in std::iter::once(&head[..]).chain(bytes.chunks(STEP_BYTES)) {
+        within(patience, io.write_all(step)).await?;
+    }
+    within(patience, io.close()).await
+}
+
+async fn within(patience: Duration, written: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    tokio::time::timeout(patience, written).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 async fn write(io: &mut (impl AsyncWrite + Unpin + Send), bytes: &[u8]) -> io::Result<()> {
@@ -123,13 +152,16 @@ impl request_response::Codec for Codec {
         io: &mut T,
         response: Vec<u8>,
     ) -> io::Result<()> {
-        write(io, &response).await
+        write_patiently(io, &response, STALLED_MAX).await
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use super::*;
 
     async fn written(bytes: &[u8]) -> Vec<u8> {
@@ -166,6 +198,39 @@ mod tests {
                 assert_eq!(read.len(), expected, "{length} bytes, at most {max}");
             }
         }
+    }
+
+    /// A line whose reader takes so many bytes and no more.
+    struct Line {
+        left: usize,
+    }
+
+    impl AsyncWrite for Line {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.left);
+            self.left -= taken;
+            if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.left == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_which_nothing_is_taken_is_given_up() {
+        let answer = vec![7; 10 * STEP_BYTES];
+        // The last one takes all, and then not the end.
+        for left in [0, 4, STEP_BYTES, answer.len(), answer.len() + 4] {
+            let error = write_patiently(&mut Line { left }, &answer, Duration::from_millis(1)).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{left} bytes are taken");
+        }
+        let mut reader = Line { left: answer.len() + 5 };
+        write_patiently(&mut reader, &answer, STALLED_MAX).await.unwrap();
     }
 
     #[tokio::test]

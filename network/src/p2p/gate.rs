@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,11 @@ use super::address::ip_of;
 
 /// How many peers are remembered as cut off; the one that is free soonest makes room.
 const BANS_MAX: usize = 1024;
+/// How many connections of one origin may be half open: begun, and who is there is not known yet. Honest ones are so for moments, and come
+/// again where they were refused; one origin alone cannot take all the room that there is for them ([`HALF_OPEN_MAX`]).
+const HALF_OPEN_PER_ORIGIN_MAX: usize = 8;
+/// How many connections that others have begun may be half open in all: a few kilobytes each.
+pub(crate) const HALF_OPEN_MAX: u32 = 256;
 
 /// Says why a connection was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +45,14 @@ pub enum Refused {
     /// The address has enough connections.
     #[error("{address} has {limit} connections already (--p2p.maxperip)")]
     Address {
+        /// The address.
+        address: IpAddr,
+        /// The limit.
+        limit: usize,
+    },
+    /// The address begins connections and does not finish them.
+    #[error("{address} has begun {limit} connections that are not finished")]
+    HalfOpen {
         /// The address.
         address: IpAddr,
         /// The limit.
@@ -82,6 +95,8 @@ pub(crate) struct Gate {
     allowed: Option<HashSet<PeerId>>,
     trusted: HashSet<PeerId>,
     bans: HashMap<PeerId, Ban>,
+    /// Where the connections come from that are half open.
+    half_open: HashMap<ConnectionId, IpAddr>,
     standing: HashMap<ConnectionId, Standing>,
     closing: VecDeque<PeerId>,
 }
@@ -89,8 +104,8 @@ pub(crate) struct Gate {
 impl Gate {
     /// Makes a gate; without an allow-list everyone is welcome.
     pub(crate) fn new(limits: GateLimits, allowed: Option<HashSet<PeerId>>, trusted: HashSet<PeerId>) -> Self {
-        let (bans, standing, closing) = (HashMap::new(), HashMap::new(), VecDeque::new());
-        Self { limits, allowed, trusted, bans, standing, closing }
+        let (bans, half_open, standing) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { limits, allowed, trusted, bans, half_open, standing, closing: VecDeque::new() }
     }
 
     /// Replaces the allow-list, and closes the connections of those who are not on it.
@@ -165,11 +180,28 @@ impl Gate {
         if here < limit { Ok(()) } else { Err(Refused::Address { address, limit }) }
     }
 
+    fn check_half_open(&self, address: IpAddr) -> Result<(), Refused> {
+        let (limit, origin) = (HALF_OPEN_PER_ORIGIN_MAX, origin(address));
+        let here = self.half_open.values().filter(|other| **other == origin).count();
+        if here < limit { Ok(()) } else { Err(Refused::HalfOpen { address, limit }) }
+    }
+
     fn enter(&mut self, id: ConnectionId, peer: PeerId, from: Option<IpAddr>) -> Result<(), ConnectionDenied> {
         self.check_peer(&peer, Instant::now()).and_then(|()| self.check_room(&peer)).map_err(ConnectionDenied::new)?;
         // Other parts of the swarm may still refuse; then the swarm tells that the listening or calling failed.
         self.standing.insert(id, Standing { peer, from });
         Ok(())
+    }
+}
+
+/// Returns what stands for all addresses that one machine is likely to have: those of a /64 network of IPv6 (RFC 4291, section 2.5.4).
+fn origin(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => address.into(),
+            None => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        },
     }
 }
 
@@ -179,11 +211,15 @@ impl NetworkBehaviour for Gate {
 
     fn handle_pending_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        ip_of(remote).map_or(Ok(()), |address| self.check_address(address)).map_err(ConnectionDenied::new)
+        let Some(address) = ip_of(remote) else { return Ok(()) };
+        self.check_address(address).and_then(|()| self.check_half_open(address)).map_err(ConnectionDenied::new)?;
+        // Where another part of the swarm refuses, the swarm tells that the listening failed.
+        self.half_open.insert(id, origin(address));
+        Ok(())
     }
 
     fn handle_established_inbound_connection(
@@ -193,6 +229,7 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.half_open.remove(&id);
         let from = ip_of(remote);
         if let Some(address) = from.filter(|_| !self.is_trusted(&peer)) {
             self.check_address(address).map_err(ConnectionDenied::new)?;
@@ -229,6 +266,7 @@ impl NetworkBehaviour for Gate {
             FromSwarm::ListenFailure(failed) => failed.connection_id,
             _ => return,
         };
+        self.half_open.remove(&gone);
         self.standing.remove(&gone);
     }
 
@@ -246,6 +284,8 @@ impl NetworkBehaviour for Gate {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::swarm::{ListenError, ListenFailure};
+
     use super::*;
 
     const LIMITS: GateLimits = GateLimits { peers_max: 2, per_address_max: 3 };
@@ -296,6 +336,61 @@ mod tests {
         let refused = arrive(&mut gate, 3, PeerId::random(), [10, 0, 0, 1]);
         assert_eq!(refused, Err(Refused::Address { address: [10, 0, 0, 1].into(), limit: 3 }));
         assert_eq!(arrive(&mut gate, 4, PeerId::random(), [10, 0, 0, 2]), Ok(()));
+    }
+
+    fn begin(gate: &mut Gate, id: usize, from: &str) -> Result<(), Refused> {
+        let remote = Multiaddr::from(from.parse::<IpAddr>().expect("an address"));
+        let begun =
+            gate.handle_pending_inbound_connection(ConnectionId::new_unchecked(id), &Multiaddr::empty(), &remote);
+        begun.map_err(|denied| denied.downcast::<Refused>().expect("the gate's own reason"))
+    }
+
+    fn fail(gate: &mut Gate, id: usize) {
+        let (address, error) = (Multiaddr::empty(), ListenError::Aborted);
+        gate.on_swarm_event(FromSwarm::ListenFailure(ListenFailure {
+            local_addr: &address,
+            send_back_addr: &address,
+            error: &error,
+            connection_id: ConnectionId::new_unchecked(id),
+            peer_id: None,
+        }));
+    }
+
+    #[test]
+    fn one_origin_cannot_take_all_the_room_for_beginnings() {
+        for (first, others, elsewhere) in [
+            ("10.0.0.1", ["10.0.0.1", "::ffff:10.0.0.1"], "10.0.0.2"),
+            ("2001:db8::1", ["2001:db8::1", "2001:db8:0:0:ffff::2"], "2001:db8:0:1::1"),
+        ] {
+            let mut gate = gate(None, vec![]);
+            for id in 0..HALF_OPEN_PER_ORIGIN_MAX {
+                assert_eq!(begin(&mut gate, id, first), Ok(()));
+            }
+            for other in others {
+                let refused = Refused::HalfOpen { address: other.parse().expect("an address"), limit: 8 };
+                assert_eq!(begin(&mut gate, 100, other), Err(refused));
+            }
+            assert_eq!(begin(&mut gate, 101, elsewhere), Ok(()));
+            // Whoever gives up, or comes in, makes room.
+            fail(&mut gate, 0);
+            assert_eq!(begin(&mut gate, 102, first), Ok(()));
+        }
+    }
+
+    #[test]
+    fn who_has_come_in_is_no_longer_half_open() {
+        let mut gate = gate(None, vec![]);
+        gate.limits = GateLimits { peers_max: 100, per_address_max: 100 };
+        for id in 0..2 * HALF_OPEN_PER_ORIGIN_MAX {
+            assert_eq!(arrive(&mut gate, id, PeerId::random(), [10, 0, 0, 1]), Ok(()));
+        }
+        // Nor is whoever was refused when it was known.
+        gate.limits.peers_max = 0;
+        for id in 100..100 + 2 * HALF_OPEN_PER_ORIGIN_MAX {
+            let refused = arrive(&mut gate, id, PeerId::random(), [10, 0, 0, 1]);
+            assert_eq!(refused, Err(Refused::Full { limit: 0 }));
+        }
+        assert_eq!(gate.half_open.len(), 0);
     }
 
     #[test]

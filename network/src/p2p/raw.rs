@@ -76,11 +76,28 @@ impl RawPeer {
     /// # Errors
     /// The node refuses the connection or does not take it up in time.
     pub async fn connect(node: &PeerAddress, genesis: B256, key: NodeKey, answers: Answers) -> Result<Self, RawError> {
+        Self::connect_with(node, genesis, key, answers, exchange::behaviour()).await
+    }
+
+    /// Connects as [`RawPeer::connect`] does a peer that answers nothing, and leaves long answers to its own requests unread on the line.
+    ///
+    /// # Errors
+    /// The node refuses the connection or does not take it up in time.
+    pub async fn connect_unreading(node: &PeerAddress, genesis: B256, key: NodeKey) -> Result<Self, RawError> {
+        Self::connect_with(node, genesis, key, Box::new(|_| None), exchange::unreading()).await
+    }
+
+    async fn connect_with(
+        node: &PeerAddress,
+        genesis: B256,
+        key: NodeKey,
+        answers: Answers,
+        exchange: request_response::Behaviour<exchange::Codec>,
+    ) -> Result<Self, RawError> {
         let keypair = key.keypair();
         let id = key.peer_id();
         let refused = |problem: &dyn fmt::Display| RawError::Refused(problem.to_string());
-        let behaviour =
-            RawBehaviour { gossip: gossip().map_err(|problem| refused(&problem))?, exchange: exchange::behaviour() };
+        let behaviour = RawBehaviour { gossip: gossip().map_err(|problem| refused(&problem))?, exchange };
         let transport = transport(&P2pConfig::new(key), &keypair).map_err(|problem| refused(&problem))?;
         let config =
             libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(3600));

@@ -117,7 +117,11 @@ impl Search {
         let peer = PeerId(u64::try_from(below(&mut self.rng, PEERS)).unwrap());
         match below(&mut self.rng, 16) {
             0 => Event::Connected { peer, is_reserved: below(&mut self.rng, 2) == 0 },
-            1 if below(&mut self.rng, 4) == 0 => Event::Disconnected { peer },
+            1 => match below(&mut self.rng, 6) {
+                0 => Event::Disconnected { peer },
+                1 => Event::Pardoned { peer },
+                _ => self.pass_time(),
+            },
             2..=3 => {
                 let status = Request::Status(Box::new(self.status())).encode();
                 self.request(peer, status)
@@ -128,11 +132,13 @@ impl Search {
             }
             5..=8 => self.gossip(peer),
             9..=13 if !self.open.is_empty() => self.response(),
-            _ => {
-                self.bench.now_ms += [1, 50, TICK_MS, 5_000, 20_000][below(&mut self.rng, 5)];
-                Event::Tick
-            }
+            _ => self.pass_time(),
         }
+    }
+
+    fn pass_time(&mut self) -> Event {
+        self.bench.now_ms += [1, 50, TICK_MS, 5_000, 20_000][below(&mut self.rng, 5)];
+        Event::Tick
     }
 
     fn request(&mut self, peer: PeerId, data: Vec<u8>) -> Event {

@@ -41,6 +41,17 @@ fn who_was_cut_off_stays_out_for_a_while() {
 }
 
 #[test]
+fn who_is_pardoned_comes_in_at_once_and_is_blamed_for_nothing() {
+    let mut bench = Bench::new(MachineConfig::default());
+    bench.welcome_equal(1);
+    bench.ask_bytes(1, vec![0xc0]);
+    assert!(parted(&bench.connect(1), 1).is_some());
+    assert_eq!(bench.tell(Event::Pardoned { peer: PeerId(1) }).len(), 0);
+    assert_eq!(parted(&bench.connect(1), 1), None);
+    assert_eq!(bench.machine.points(PeerId(1), bench.now_ms), 0);
+}
+
+#[test]
 fn a_bad_seal_cuts_off_and_ten_thousand_of_them_take_less_than_a_second() {
     let mut bench = Bench::new(MachineConfig::default());
     let head = mine(&bench.ledger, 1, "a")[0].header.clone();

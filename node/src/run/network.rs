@@ -43,8 +43,8 @@ pub(super) fn start(
 /// Returns the nodes that the configuration names, which no list shuts out.
 pub(super) fn named_peers(config: &NodeConfig) -> Vec<PeerId> {
     let network = &config.network;
-    let addresses = network.boot_nodes.iter().chain(&network.static_peers).chain(&network.reserved);
-    addresses.map(|address| address.peer).collect()
+    let addresses = network.boot_nodes.iter().chain(&network.static_peers);
+    addresses.map(|address| address.peer).chain(trusted_peers(config)).collect()
 }
 
 fn p2p_config(config: &NodeConfig, opened: &Opened, allowed: Option<Vec<PeerId>>) -> Result<P2pConfig, Fatal> {

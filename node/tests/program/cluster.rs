@@ -119,6 +119,23 @@ fn a_ticket_is_all_that_a_new_machine_needs() {
     assert_eq!(hash(&joined), hash(&miners[0]));
     assert_eq!(number(&joined.call("eth_chainId", json!([]))), 777);
     joined.end();
+    // To join again changes nothing; what is of another network is named.
+    home.run(&join("new", "ticket.txt", "--prepare")).succeeded();
+    home.write("new/swarm.key", format!("/key/swarm/psk/1.0.0/\n/base16/\n{}\n", "11".repeat(32)));
+    let other = ["new/swarm.key is not the swarm key of the ticket's network", "--datadir"];
+    home.run(&join("new", "ticket.txt", "--prepare")).failed(77, &other);
+    home.write("new/swarm.key", home.read("net/swarm.key"));
+    let chain_file = String::from_utf8(home.read("new/genesis.json")).unwrap();
+    let mut chain: Value = serde_json::from_str(&chain_file).unwrap();
+    chain["config"]["pow"]["block_reward"] = json!("7");
+    home.write("new/genesis.json", chain.to_string());
+    let other = ["new/genesis.json has other rules", "config.pow.block_reward", "--datadir"];
+    home.run(&join("new", "ticket.txt", "--prepare")).failed(65, &other);
+    chain["gasLimit"] = json!("0x1000000");
+    home.write("new/genesis.json", chain.to_string());
+    let other = ["new/genesis.json contains incompatible genesis", "--datadir"];
+    home.run(&join("new", "ticket.txt", "--prepare")).failed(66, &other);
+    home.write("new/genesis.json", chain_file);
     // What it wrote is enough for the next time.
     let again = Node::start(
         &home,

@@ -19,6 +19,7 @@ mod mining;
 mod network;
 mod restart;
 mod stopping;
+mod strangers;
 mod support;
 mod terminal;
 mod watched;

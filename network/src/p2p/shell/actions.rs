@@ -1,19 +1,20 @@
 //! What the machine wants done.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::gossipsub::{IdentTopic, MessageAcceptance, MessageId, PublishError};
+use libp2p::request_response::ResponseChannel;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 use tracing::{debug, error, info, warn};
 
-use super::events::plain;
+use super::answers::Delivery;
+use super::events::{plain, plain_name};
 use super::work::{Import, Internal, run_job, serve_request};
 use super::{PARTING, Parting, Shell, ShellError};
-use crate::machine::limits::BAN_MS;
+use crate::machine::limits::{BAN_MS, MISMATCH_BAN_MS};
 use crate::machine::{self, Action, Event, InboundId, RequestFailure, Verdict};
-use crate::message::{GossipId, Request, Status, Topic};
+use crate::message::{GossipId, Request, Response, Status, Topic};
 use crate::p2p::board::{Counters, RefusedPeer};
 use crate::p2p::handle::PeerChange;
 
@@ -35,10 +36,10 @@ impl Shell {
             Action::Welcome { peer, status } => self.welcome(peer, *status),
             Action::Punish { peer, offence, detail, points } => {
                 let Some(peer) = self.numbers.peer(peer) else { return Ok(()) };
+                let detail = plain(&detail);
                 info!(%peer, ?offence, detail, points, "a peer misbehaves");
                 Counters::add(&self.board.counters.offences, 1);
-                self.board.with_peer(&peer, |known| known.points = points);
-                self.swarm.behaviour_mut().gossip.set_application_score(&peer, -f64::from(points));
+                self.score(peer, points);
             }
             Action::Disconnect { peer, reason, ban_ms, agent } => {
                 self.part(peer, reason, Duration::from_millis(ban_ms), agent);
@@ -75,25 +76,65 @@ impl Shell {
         self.asked.insert(id, (peer, request));
     }
 
-    /// Writes the answer to a peer's request.
-    pub(super) fn answer(&mut self, inbound: InboundId, bytes: Vec<u8>) {
-        let Some(channel) = self.answering.remove(&inbound) else { return };
+    /// Writes the answer that the machine gives to a peer's request.
+    fn answer(&mut self, inbound: InboundId, bytes: Vec<u8>) {
+        let delivery = self.answers.given(inbound, bytes.len());
+        self.deliver(delivery, bytes);
+    }
+
+    /// Writes the answer that was made to a peer's request, and begins to make the next one.
+    pub(super) fn on_served(&mut self, inbound: InboundId, bytes: Vec<u8>) {
+        let delivery = self.answers.made(inbound, bytes.len());
+        self.deliver(delivery, bytes);
+        self.serve_waiting();
+    }
+
+    fn deliver(&mut self, delivery: Delivery<ResponseChannel<Vec<u8>>>, bytes: Vec<u8>) {
+        let (channel, bytes) = match delivery {
+            Delivery::Write(channel) => (channel, bytes),
+            Delivery::NoRoom(channel) => (channel, refusal("read first what was answered before")),
+            Delivery::Gone => return,
+        };
         Counters::add(&self.board.counters.bytes_out, bytes.len());
         // The peer may be gone, and then nobody reads.
         let _ = self.swarm.behaviour_mut().exchange.send_response(channel, bytes);
     }
 
     fn serve(&mut self, inbound: InboundId, message: Request) {
-        let (serving, ledger, results) = (Arc::clone(&self.serving), self.ledger.clone(), self.results.clone());
-        tokio::spawn(async move {
-            let Ok(permit) = serving.acquire_owned().await else { return };
-            let served = tokio::task::spawn_blocking(move || serve_request(&ledger, inbound, &message)).await;
-            drop(permit);
-            if let Ok(served) = served {
+        if self.answers.wait(inbound, message) {
+            self.serve_waiting();
+        } else {
+            self.answer(inbound, refusal("too many requests at a time"));
+        }
+    }
+
+    /// Answers from the store what waits for it, as far as there is room.
+    pub(super) fn serve_waiting(&mut self) {
+        while let Some((inbound, message)) = self.answers.start() {
+            let (ledger, results) = (self.ledger.clone(), self.results.clone());
+            tokio::spawn(async move {
+                let served = tokio::task::spawn_blocking(move || serve_request(&ledger, inbound, &message)).await;
+                // Its place must be free again.
+                let served = served.unwrap_or_else(|_| Internal::Served(inbound, refusal("an error of this node")));
                 // The task may have ended meanwhile.
                 let _ = results.send(served).await;
-            }
-        });
+            });
+        }
+    }
+
+    /// Parts from a peer that leaves unread what it asks for.
+    pub(super) fn part_from_unreading(&mut self, peer: PeerId) {
+        let known = self.board.with_peer(&peer, |known| (known.address.to_string(), known.agent.clone()));
+        let (address, agent) = known.unwrap_or_default();
+        let reason = "it does not read the answers that it asks for".to_owned();
+        Counters::add(&self.board.counters.parted, 1);
+        let at_ms = self.now_ms();
+        let refused = RefusedPeer { id: Some(peer), address: address.clone(), agent, reason: reason.clone(), at_ms };
+        if self.board.refuse(refused) {
+            warn!(%peer, address, reason, "parted from a peer");
+        }
+        let parting = Parting { at: Some(Instant::now()), ban: Duration::from_millis(MISMATCH_BAN_MS), reason };
+        self.parting.entry(peer).or_insert(parting);
     }
 
     fn publish(&mut self, topic: Topic, data: Vec<u8>) {
@@ -126,7 +167,7 @@ impl Shell {
 
     fn welcome(&mut self, number: machine::PeerId, status: Status) {
         let Some(peer) = self.numbers.peer(number) else { return };
-        let (agent, head) = (status.agent.clone(), status.head_number);
+        let (agent, head) = (plain_name(&status.agent), status.head_number);
         let offset_ms = self.machine.peer(number, self.now_ms()).map_or(0, |(_, offset_ms, _)| offset_ms);
         if self.board.welcome(&peer, status, offset_ms) {
             let address = self.board.with_peer(&peer, |known| known.address.to_string()).unwrap_or_default();
@@ -147,8 +188,10 @@ impl Shell {
             (known.address.to_string(), known.agent.clone())
         });
         let (address, identified) = known.unwrap_or_default();
+        // Rules that differ are told by the names that the peer gives them.
+        let reason = plain(&reason);
         // The status names it at once; what `identify` brings may come too late.
-        let agent = if agent.is_empty() { identified } else { plain(&agent) };
+        let agent = if agent.is_empty() { identified } else { plain_name(&agent) };
         Counters::add(&self.board.counters.parted, 1);
         let refused = RefusedPeer { id: Some(peer), address: address.clone(), agent, reason, at_ms: self.now_ms() };
         let reason = refused.reason.clone();
@@ -173,4 +216,9 @@ impl Shell {
             self.on_call_failed(peer, &error);
         }
     }
+}
+
+/// Returns the answer by which a request is refused.
+fn refusal(reason: &str) -> Vec<u8> {
+    Response::Refused(reason.to_owned()).encode()
 }

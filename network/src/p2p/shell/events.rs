@@ -1,20 +1,23 @@
 //! What happens in the swarm.
 
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use libp2p::core::ConnectedPoint;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
-use libp2p::request_response::{self, Message, OutboundFailure};
+use libp2p::request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure};
 use libp2p::swarm::{DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
 use tracing::{debug, info, warn};
 
+use super::answers::End;
 use super::reasons::{self, Cause};
 use super::{Shell, ShellError};
-use crate::machine::{Event, InboundId, RequestFailure};
-use crate::p2p::address::ip_of;
-use crate::p2p::behaviour::{NodeBehaviourEvent, usable};
+use crate::machine::{Event, RequestFailure};
+use crate::message::limits::AGENT_BYTES_MAX;
+use crate::p2p::address::{ip_of, without_peer};
+use crate::p2p::behaviour::{NodeBehaviourEvent, note_addresses, usable};
 use crate::p2p::board::{Counters, Ground, Peer, RefusedPeer};
 use crate::p2p::dialer::Reason;
 use crate::p2p::exchange::PROTOCOL;
@@ -79,7 +82,7 @@ impl Shell {
                 for (peer, address) in found {
                     debug!(%peer, %address, "found on the local network");
                     if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
-                        kademlia.add_address(&peer, address.clone());
+                        note_addresses(kademlia, peer, vec![address.clone()]);
                     }
                     self.on_found(peer, vec![address]);
                 }
@@ -151,6 +154,8 @@ impl Shell {
         debug!(%peer, cause, "disconnected");
         let is_ours = self.parting.remove(&peer).is_some();
         let is_no_node = self.visitors.forget(&peer);
+        self.answers.forget(&peer);
+        self.dialer.disconnected(&peer, Instant::now());
         self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
         let known = self.board.disconnected(&peer);
         if let Some(known) = known.filter(|known| known.status.is_some()) {
@@ -158,7 +163,6 @@ impl Shell {
             // Nobody may listen.
             let _ = self.changes.send(PeerChange { peer, address: known.address.to_string(), gone: Some(cause) });
         } else if !is_ours && !is_no_node && self.dialer.reason(&peer) >= Some(Reason::Boot) {
-            self.dialer.failed(&peer, Instant::now());
             let me = self.swarm.local_peer_id();
             let text = format!("it closed the connection at once: it may not list this node, {me}, or have no room");
             self.not_reached(peer, Cause { text, is_guess: true });
@@ -184,18 +188,16 @@ impl Shell {
 
     fn on_identified(&mut self, peer: PeerId, info: identify::Info) -> Result<(), ShellError> {
         let connected_at = self.board.with_peer(&peer, |known| {
-            known.agent = plain(&info.agent_version);
+            known.agent = plain_name(&info.agent_version);
             known.address.clone()
         });
         let Some(connected_at) = connected_at else { return Ok(()) };
         if self.config.discover {
-            for address in usable(info.listen_addrs, &connected_at) {
-                let address = without_peer(address);
-                if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
-                    kademlia.add_address(&peer, address.clone());
-                }
-                self.dialer.add(peer, address, Reason::Found, Instant::now());
+            let told = usable(info.listen_addrs, &connected_at);
+            if let Some(kademlia) = self.swarm.behaviour_mut().kademlia.as_mut() {
+                note_addresses(kademlia, peer, told.clone());
             }
+            self.on_found(peer, told);
         }
         if info.protocols.contains(&PROTOCOL) {
             return self.announce(peer);
@@ -219,16 +221,18 @@ impl Shell {
 
     fn on_exchange(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) -> Result<(), ShellError> {
         match event {
-            request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+            request_response::Event::Message {
+                peer,
+                message: Message::Request { request_id, request, channel },
+                ..
+            } => {
                 Counters::add(&self.board.counters.requests_in, 1);
                 Counters::add(&self.board.counters.bytes_in, request.len());
                 if self.parting.contains_key(&peer) {
                     return Ok(());
                 }
                 self.announce(peer)?;
-                let inbound = InboundId(self.next_inbound);
-                self.next_inbound += 1;
-                self.answering.insert(inbound, channel);
+                let inbound = self.answers.asked(peer, request_id, request.len(), channel);
                 let peer = self.numbers.of(peer, &self.announced);
                 self.handle(Event::Request { peer, inbound, data: request })
             }
@@ -240,12 +244,25 @@ impl Shell {
                 self.board.counters.requests_failed.fetch_add(1, Ordering::Relaxed);
                 self.on_answered(request_id, Err(failure_of(error)))
             }
-            request_response::Event::InboundFailure { peer, error, .. } => {
+            request_response::Event::InboundFailure { peer, request_id, error, .. } => {
                 debug!(%peer, %error, "a peer's request came to nothing");
+                // One that took longer than it may was at least being read.
+                let is_left = matches!(&error, InboundFailure::Io(error) if error.kind() == ErrorKind::TimedOut);
+                self.on_answer_ended(&request_id, if is_left { End::Left } else { End::Lost });
                 Ok(())
             }
-            request_response::Event::ResponseSent { .. } => Ok(()),
+            request_response::Event::ResponseSent { request_id, .. } => {
+                self.on_answer_ended(&request_id, End::Read);
+                Ok(())
+            }
         }
+    }
+
+    fn on_answer_ended(&mut self, request: &InboundRequestId, end: End) {
+        if let Some(peer) = self.answers.ended(request, end) {
+            self.part_from_unreading(peer);
+        }
+        self.serve_waiting();
     }
 
     fn on_answered(
@@ -322,15 +339,37 @@ fn failure_of(error: OutboundFailure) -> RequestFailure {
     }
 }
 
-/// Returns what a peer calls itself as it may be shown: without what a terminal would obey.
-pub(super) fn plain(agent: &str) -> String {
-    agent.chars().filter(|char| !char.is_control()).take(128).collect()
+/// How much of a text that a peer has a part in is shown: several rules with both sides' values.
+const SHOWN_CHARS_MAX: usize = 4096;
+
+/// Returns a text in which something stands that a peer has said, as it may be shown: without what a terminal would obey, or show in
+/// another order.
+pub(super) fn plain(text: &str) -> String {
+    let is_plain = |char: &char| {
+        !char.is_control()
+            && !matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(is_plain).take(SHOWN_CHARS_MAX).collect()
 }
 
-/// Returns an address without the peer id at its end.
-fn without_peer(mut address: Multiaddr) -> Multiaddr {
-    if matches!(address.iter().last(), Some(libp2p::multiaddr::Protocol::P2p(_))) {
-        address.pop();
+/// Returns what a peer calls itself as it may be shown.
+pub(super) fn plain_name(agent: &str) -> String {
+    plain(agent).chars().take(AGENT_BYTES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_peers_say_is_shown_without_what_a_terminal_obeys() {
+        for (said, shown) in [
+            ("Drawbridge/näme/日本", "Drawbridge/näme/日本"),
+            ("config.\u{1b}[2Jx\r\n: ours 1, theirs \u{7}2", "config.[2Jx: ours 1, theirs 2"),
+            ("\u{9b}31ma\u{202e}b\u{2066}c\u{200b}", "31mabc"),
+        ] {
+            assert_eq!(plain(said), shown);
+        }
+        assert_eq!(plain(&"a".repeat(10_000)).len(), SHOWN_CHARS_MAX);
     }
-    address
 }

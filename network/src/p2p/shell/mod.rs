@@ -4,6 +4,7 @@
 //! decides nothing about blocks and peers itself, save whom to call.
 
 mod actions;
+mod answers;
 mod events;
 mod numbers;
 mod reasons;
@@ -17,14 +18,15 @@ use std::time::{Duration, Instant};
 use chain::{Fact, LedgerHandle, ViewError};
 use futures::StreamExt;
 use libp2p::PeerId;
-use libp2p::request_response::{OutboundRequestId, ResponseChannel};
+use libp2p::request_response::{InboundRequestId, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::{ConnectionId, Swarm};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use self::answers::Answers;
 use self::numbers::Numbers;
 use self::visitors::{Overdue, Visitors};
 use self::work::{Importer, Internal};
@@ -35,7 +37,7 @@ use super::config::{P2pConfig, StartError};
 use super::dialer::{Dialer, Reason, Room};
 use super::handle::{CHANGES_CAPACITY, COMMANDS_MAX, Command, NetworkHandle, PeerChange};
 use super::names::Names;
-use crate::machine::{self, Event, InboundId, Machine, MachineConfig, RequestId, TICK_MS};
+use crate::machine::{self, Event, Machine, MachineConfig, RequestId, TICK_MS};
 
 /// How many heads may wait for the task; what is lost by more the machine learns from the ledger's view.
 const HEADS_MAX: usize = 1024;
@@ -43,8 +45,6 @@ const HEADS_MAX: usize = 1024;
 const TRANSACTIONS_MAX: usize = 16_384;
 /// How many results of work may wait for the task; the workers wait where there are more.
 const RESULTS_MAX: usize = 1024;
-/// How many peers' requests are answered from the store at a time.
-const SERVING_MAX: usize = 4;
 /// How often calls are made, and the board brought up to date.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(500);
 /// How often the good peers are written to their file.
@@ -118,14 +118,13 @@ pub fn start(
         dialer: Dialer::default(),
         announced: HashSet::new(),
         visitors: Visitors::default(),
+        blamed: HashSet::new(),
         pings_lost: HashMap::new(),
         parting: HashMap::new(),
         asked: HashMap::new(),
-        answering: HashMap::new(),
-        next_inbound: 0,
+        answers: Answers::default(),
         wake_ms: None,
         importer,
-        serving: Arc::new(Semaphore::new(SERVING_MAX)),
         results: results_in,
         progress: Progress::default(),
         config,
@@ -193,17 +192,17 @@ struct Shell {
     announced: HashSet<PeerId>,
     /// Those who are connected and whom it does not know.
     visitors: Visitors,
+    /// Those with points of blame.
+    blamed: HashSet<PeerId>,
     /// How many pings in a row were lost on a connection.
     pings_lost: HashMap<ConnectionId, u32>,
     parting: HashMap<PeerId, Parting>,
     /// The machine's requests that have no answer yet.
     asked: HashMap<OutboundRequestId, (machine::PeerId, RequestId)>,
-    /// The peers' requests that have no answer yet.
-    answering: HashMap<InboundId, ResponseChannel<Vec<u8>>>,
-    next_inbound: u64,
+    /// The peers' requests whose answers are not made or not read yet.
+    answers: Answers<InboundRequestId, ResponseChannel<Vec<u8>>>,
     wake_ms: Option<u64>,
     importer: Importer,
-    serving: Arc<Semaphore>,
     results: mpsc::Sender<Internal>,
     progress: Progress,
 }
@@ -225,15 +224,12 @@ impl Shell {
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
                 command = commands.recv() => match command {
                     None | Some(Command::Stop) => break Ok(()),
-                    Some(command) => {
-                        self.on_command(command);
-                        Ok(())
-                    }
+                    Some(command) => self.on_command(command),
                 },
                 Some(result) = results.recv() => self.on_result(result),
                 Some(event) = facts.heads.recv() => self.handle(event),
                 Some(event) = facts.transactions.recv() => self.handle(event),
-                _ = tick.tick() => self.handle(Event::Tick),
+                _ = tick.tick() => self.on_tick(),
                 () = tokio::time::sleep(wake) => self.on_wake(),
                 _ = housekeeping.tick() => {
                     self.keep_house();
@@ -281,6 +277,23 @@ impl Shell {
         Ok(())
     }
 
+    fn on_tick(&mut self) -> Result<(), ShellError> {
+        let now_ms = self.now_ms();
+        for peer in std::mem::take(&mut self.blamed) {
+            self.score(peer, self.numbers.known(&peer).map_or(0, |number| self.machine.points(number, now_ms)));
+        }
+        self.handle(Event::Tick)
+    }
+
+    /// Tells gossip and the operator of a peer's points of blame, which fade: as long as it has some they are looked at again.
+    fn score(&mut self, peer: PeerId, points: u32) {
+        self.board.with_peer(&peer, |known| known.points = points);
+        self.swarm.behaviour_mut().gossip.set_application_score(&peer, -f64::from(points));
+        if points > 0 {
+            self.blamed.insert(peer);
+        }
+    }
+
     /// Gives the machine an event and does what it says.
     fn handle(&mut self, event: Event) -> Result<(), ShellError> {
         let now_ms = self.now_ms();
@@ -295,7 +308,7 @@ impl Shell {
         match result {
             Internal::Event(event) => self.handle(event),
             Internal::Served(inbound, bytes) => {
-                self.answer(inbound, bytes);
+                self.on_served(inbound, bytes);
                 Ok(())
             }
             Internal::Failed(error) => Err(error.into()),
@@ -326,12 +339,12 @@ impl Shell {
         }
     }
 
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, command: Command) -> Result<(), ShellError> {
         // Whoever asked may have gone away.
         match command {
             Command::Add(peer, reply) => {
                 let is_new = self.dialer.reason(&peer.peer) != Some(Reason::Static);
-                self.swarm.behaviour_mut().gate.pardon(&peer.peer);
+                self.pardon(peer.peer)?;
                 self.swarm.behaviour_mut().gate.set_trusted(peer.peer, true);
                 self.dialer.add(peer.peer, peer.address, Reason::Static, Instant::now());
                 let _ = reply.send(is_new);
@@ -354,6 +367,18 @@ impl Shell {
             }
             Command::Stop => {}
         }
+        Ok(())
+    }
+
+    /// Forgets what a peer did, so that it can come at once.
+    fn pardon(&mut self, peer: PeerId) -> Result<(), ShellError> {
+        self.swarm.behaviour_mut().gate.pardon(&peer);
+        if let Some(parting) = self.parting.get_mut(&peer) {
+            parting.ban = Duration::ZERO;
+        }
+        let Some(number) = self.numbers.known(&peer) else { return Ok(()) };
+        self.score(peer, 0);
+        self.handle(Event::Pardoned { peer: number })
     }
 
     /// Calls whoever is due, closes what is parted from, and brings the board up to date.

@@ -37,6 +37,11 @@ impl Numbers {
         machine::PeerId(number)
     }
 
+    /// Returns a peer's number, where it has one.
+    pub(super) fn known(&self, peer: &PeerId) -> Option<machine::PeerId> {
+        self.by_peer.get(peer).copied().map(machine::PeerId)
+    }
+
     /// Returns whose number it is.
     pub(super) fn peer(&self, number: machine::PeerId) -> Option<PeerId> {
         self.by_number.get(&number.0).copied()
@@ -56,7 +61,8 @@ mod tests {
             numbers.of(PeerId::random(), &kept);
         }
         assert_eq!(numbers.of(first, &kept), number);
-        assert_eq!(numbers.peer(number), Some(first));
+        assert_eq!((numbers.peer(number), numbers.known(&first)), (Some(first), Some(number)));
+        assert_eq!(numbers.known(&PeerId::random()), None);
         assert_eq!((numbers.by_peer.len(), numbers.by_number.len()), (IDENTITIES_MAX, IDENTITIES_MAX));
     }
 }

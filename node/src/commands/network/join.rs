@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf, absolute};
 
 use alloy_primitives::B256;
+use network::machine::rules_of;
 use network::p2p::{NodeKey, PeerAddress, SwarmKey};
 use toml::{Table, Value};
 
@@ -23,6 +24,13 @@ const HEAD: &str = "# Written from a ticket for chain ";
 /// The configuration in the data directory.
 const CONFIG_FILE: &str = "node.toml";
 
+/// A ticket with the text of its chain file.
+#[derive(Clone, Copy)]
+struct Offer<'a> {
+    ticket: &'a Ticket,
+    chain_file: &'a str,
+}
+
 /// Writes chain file, swarm key, node key and configuration into the data directory, and returns the configuration that a node runs
 /// with. A directory that has joined the same network before gets the ticket's addresses, and what was given anew.
 ///
@@ -34,8 +42,9 @@ pub fn prepare(ticket: &str, loaded: Loaded, out: &mut dyn Write) -> Result<Node
     let text = chain_file_text(&ticket, config)?;
     // Nothing is made before everything is known to fit.
     let held = if config.data.dir.exists() { Some(Datadir::open(&config.data)?) } else { None };
-    check_chain(&ticket, config)?;
-    let old = old_settings(&ticket, &loaded)?;
+    let offer = Offer { ticket: &ticket, chain_file: &text };
+    check_chain(offer, config)?;
+    let old = old_settings(offer, &loaded)?;
     let key_file = config.network.swarm_key_file.clone().unwrap_or_else(|| config.data.dir.join("swarm.key"));
     let swarm_key = swarm_key(&ticket, config, &key_file)?;
 
@@ -90,23 +99,30 @@ fn chain_file_text(ticket: &Ticket, config: &NodeConfig) -> Result<String, Fatal
 }
 
 /// Refuses a data directory of another chain: its database says so, or its chain file.
-fn check_chain(ticket: &Ticket, config: &NodeConfig) -> Result<(), Fatal> {
-    if let Some(have) = stored_genesis(config)?.filter(|have| *have != ticket.genesis) {
-        return Err(other_chain(ticket, config, have, None));
+fn check_chain(offer: Offer<'_>, config: &NodeConfig) -> Result<(), Fatal> {
+    if let Some(have) = stored_genesis(config)?.filter(|have| *have != offer.ticket.genesis) {
+        return Err(other_chain(offer.ticket, config, have, None));
     }
-    check_file(ticket, config, &config.data.chain_file(), CHAIN_FILE)
+    check_file(offer, config, &config.data.chain_file(), CHAIN_FILE)
 }
 
-/// Compares the chain file `file`, where there is one, with the ticket; `place` is the file of the data directory that names it.
-fn check_file(ticket: &Ticket, config: &NodeConfig, file: &Path, place: &'static str) -> Result<(), Fatal> {
+/// Compares the chain file `file`, where there is one, with that of the ticket; `place` is the file of the data directory that names it.
+fn check_file(offer: Offer<'_>, config: &NodeConfig, file: &Path, place: &'static str) -> Result<(), Fatal> {
     if !file.exists() {
         return Ok(());
     }
-    let (found, _) = genesis::parse(&file.display().to_string(), &genesis::read(file)?)?;
-    match found.header.hash() {
-        same if same == ticket.genesis => Ok(()),
-        have => Err(other_chain(ticket, config, have, Some(place))),
+    let name = file.display().to_string();
+    let (ours, _) = genesis::parse(&name, &genesis::read(file)?)?;
+    if ours.header.hash() != offer.ticket.genesis {
+        return Err(other_chain(offer.ticket, config, ours.header.hash(), Some(place)));
     }
+    let (theirs, _) = genesis::parse("the ticket's chain file", offer.chain_file)?;
+    let (ours, theirs) = (rules_of(&ours), rules_of(&theirs));
+    let differing = ours.iter().find(|rule| !theirs.contains(rule)).or(theirs.iter().find(|rule| !ours.contains(rule)));
+    differing.map_or(Ok(()), |rule| {
+        let cause = format!("{name} has other rules than the ticket's chain file: {}", rule.name);
+        Err(Fatal::config(cause, "choose another directory by --datadir, or move the file away"))
+    })
 }
 
 fn other_chain(ticket: &Ticket, config: &NodeConfig, have: B256, file: Option<&'static str>) -> Fatal {
@@ -147,7 +163,7 @@ fn swarm_key(ticket: &Ticket, config: &NodeConfig, file: &Path) -> Result<Option
 }
 
 /// Returns the settings that an earlier ticket left, and refuses those of another chain, or of a node that has no ticket.
-fn old_settings(ticket: &Ticket, loaded: &Loaded) -> Result<Table, Fatal> {
+fn old_settings(offer: Offer<'_>, loaded: &Loaded) -> Result<Table, Fatal> {
     let config = &loaded.config;
     let path = config_file(config);
     if !path.exists() {
@@ -159,7 +175,7 @@ fn old_settings(ticket: &Ticket, loaded: &Loaded) -> Result<Table, Fatal> {
         Fatal::config(cause, "correct the file, or remove it: `join` writes a new one")
     })?;
     if let Some(file) = table.get("genesis").and_then(Value::as_str) {
-        check_file(ticket, config, Path::new(file), CONFIG_FILE)?;
+        check_file(offer, config, Path::new(file), CONFIG_FILE)?;
     }
     if !text.starts_with(HEAD) {
         let cause = format!("{} is the configuration of a node that was not made from a ticket", path.display());

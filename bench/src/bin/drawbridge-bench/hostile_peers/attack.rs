@@ -12,7 +12,7 @@ use network::p2p::{PeerId, RawError};
 use tokio::sync::watch;
 
 use super::stranger::Stage;
-use super::{Flags, bombs, crowd, frames, headers, orphans};
+use super::{Flags, bombs, crowd, frames, half_open, headers, orphans, silent, unread};
 
 /// How many identities attack at a time.
 pub(crate) const AT_ONCE: u32 = 8;
@@ -30,12 +30,20 @@ pub(crate) enum Attack {
     Seals,
     /// Branches of headers with bad seals, claimed to be the heaviest.
     Branches,
+    /// Gossiped headers without seals of blocks that are final long since.
+    Old,
     /// Blocks whose parent nobody has.
     Orphans,
     /// Many identities from one address.
     Sybils,
     /// Many identities from many addresses.
     Crowd,
+    /// Connections that are begun and not finished, from one address.
+    HalfOpen,
+    /// Visitors from many addresses that say nothing.
+    Silent,
+    /// Peers that ask for long answers and do not read them.
+    Unread,
 }
 
 /// How large the attacks are, and what the honest side lends them.
@@ -52,12 +60,16 @@ pub(crate) struct Sizes {
     pub(crate) per_address: usize,
     pub(crate) trust: Trust,
     pub(crate) heard: Heard,
+    pub(crate) shown: Shown,
 }
 
 /// Makes the node trust a peer.
 pub(crate) type Trust = Arc<dyn Fn(PeerId) -> Result<(), Failure> + Send + Sync>;
 /// Tells how many gossip messages have come to the node.
 pub(crate) type Heard = Arc<dyn Fn() -> Result<u64, Failure> + Send + Sync>;
+
+/// Tells how many peers the node says it has.
+pub(crate) type Shown = Arc<dyn Fn() -> Result<usize, Failure> + Send + Sync>;
 
 /// Tells an attack when it is to end.
 #[derive(Clone)]
@@ -85,15 +97,19 @@ impl fmt::Display for Attack {
             Self::Bombs => "RLP bombs",
             Self::Seals => "headers with bad seals",
             Self::Branches => "branches with bad seals",
+            Self::Old => "old blocks",
             Self::Orphans => "orphans",
             Self::Sybils => "sybils, one address",
             Self::Crowd => "sybils, many addresses",
+            Self::HalfOpen => "half-open connections",
+            Self::Silent => "silent visitors",
+            Self::Unread => "answers not read",
         })
     }
 }
 
 impl Sizes {
-    pub(crate) fn of(flags: &Flags, trust: Trust, heard: Heard) -> Self {
+    pub(crate) fn of(flags: &Flags, trust: Trust, heard: Heard, shown: Shown) -> Self {
         Self {
             time: Duration::from_secs(flags.seconds),
             headers: flags.headers,
@@ -104,6 +120,7 @@ impl Sizes {
             per_address: 16,
             trust,
             heard,
+            shown,
         }
     }
 }
@@ -145,9 +162,16 @@ impl Attack {
             }
             Self::Seals => headers::flood(stage, sizes, term).await,
             Self::Branches => headers::branches(stage, sizes, term).await,
+            Self::Old => {
+                let deed = one_after_the_other(stage, term, |stage, _| Box::pin(headers::repeat_old(stage))).await?;
+                Ok(Deed { sent: format!("by {} peers", deed.offenders), ..deed })
+            }
             Self::Orphans => orphans::send(stage, sizes, term).await,
             Self::Sybils => crowd::attack(stage, sizes, term, false).await,
             Self::Crowd => crowd::attack(stage, sizes, term, true).await,
+            Self::HalfOpen => half_open::hold(stage, term).await,
+            Self::Silent => silent::visit(stage, sizes, term).await,
+            Self::Unread => unread::ask(stage, term).await,
         }
     }
 }

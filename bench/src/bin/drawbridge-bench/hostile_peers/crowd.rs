@@ -1,5 +1,6 @@
 //! Sybils: many identities that want a place, from one address and from many.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bench::Failure;
@@ -18,7 +19,9 @@ const AT_ONCE: usize = 20;
 pub(crate) async fn attack(stage: Stage, sizes: Sizes, mut term: Term, many_addresses: bool) -> Result<Deed, Failure> {
     let proxy = proxy::start(stage.socket()?).await?;
     let place = if many_addresses { stage.behind(proxy)? } else { stage.clone() };
-    let entered = enter_all(&place, usize::from(sizes.sybils)).await;
+    let entered =
+        enter_all(&place, usize::from(sizes.sybils), |place| Box::pin(async move { place.enter_welcome().await.ok() }))
+            .await;
     let mut problems = Vec::new();
     let limit = if many_addresses { sizes.places } else { sizes.per_address };
     let inside = entered.iter().filter(|peer| peer.is_connected()).count();
@@ -41,7 +44,11 @@ pub(crate) async fn attack(stage: Stage, sizes: Sizes, mut term: Term, many_addr
     Ok(Deed { sent, problems, ..Deed::default() })
 }
 
-async fn enter_all(place: &Stage, count: usize) -> Vec<RawPeer> {
+/// How one of them comes in.
+pub(crate) type Entering = Pin<Box<dyn Future<Output = Option<RawPeer>> + Send>>;
+
+/// Lets so many come in, each as a new identity, and returns those who were let in.
+pub(crate) async fn enter_all(place: &Stage, count: usize, enter: fn(Stage) -> Entering) -> Vec<RawPeer> {
     let (mut calls, mut entered) = (JoinSet::new(), Vec::new());
     for _ in 0..count {
         if calls.len() >= AT_ONCE
@@ -49,8 +56,7 @@ async fn enter_all(place: &Stage, count: usize) -> Vec<RawPeer> {
         {
             entered.push(peer);
         }
-        let place = place.clone();
-        calls.spawn(async move { place.enter_welcome().await.ok() });
+        calls.spawn(enter(place.clone()));
     }
     while let Some(called) = calls.join_next().await {
         entered.extend(called.ok().flatten());

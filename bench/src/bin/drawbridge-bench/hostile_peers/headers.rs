@@ -12,7 +12,7 @@ use network::message::{CompactBlock, Gossip, Request, Response, Topic, Witnessed
 use network::p2p::{RawError, RawPeer};
 
 use super::attack::{AT_ONCE, Deed, Heard, PAUSE, Sizes, Term, one_after_the_other};
-use super::stranger::{CUT_OFF_MAX, Stage, cut_off};
+use super::stranger::{CUT_OFF_MAX, Stage, cut_off, publish};
 
 /// How many one identity sends before it looks whether it is still connected.
 const BURST: u64 = 64;
@@ -133,6 +133,18 @@ async fn send_burst(stage: &Stage, peer: &RawPeer, salt: u64, count: u64) -> u64
         }
     }
     count
+}
+
+/// Sends headers of a block that is final, of which nothing is checked, until it is cut off.
+pub(crate) async fn repeat_old(stage: Stage) -> Result<Option<Duration>, RawError> {
+    let peer = stage.enter_welcome().await?;
+    let (since, mut salt) = (Instant::now(), 0u64);
+    while peer.is_connected() && since.elapsed() < CUT_OFF_MAX {
+        let block = CompactBlock { header: bad_header(&stage, 0, salt), witness: None, transactions: Vec::new() };
+        publish(&peer, Topic::Blocks, Gossip::Block(Box::new(block)).encode()).await;
+        salt += 1;
+    }
+    Ok(cut_off(peer, since).await)
 }
 
 /// Lets one after the other offer a branch, whose headers are read to the last one before they are judged.

@@ -14,7 +14,7 @@ use consensus::{ChainSpec, Genesis};
 use network::p2p::PeerAddress;
 use serde_json::{Value, json};
 
-use super::attack::{Heard, Trust};
+use super::attack::{Heard, Shown, Trust};
 use super::metrics;
 
 /// Transfers in a block.
@@ -125,6 +125,15 @@ impl Honest {
     pub(crate) fn trust(&self) -> Trust {
         let socket = self.target.socket();
         Arc::new(move |peer| Ipc::connect(&socket)?.call("admin_addTrustedPeer", json!([peer.to_string()])).map(drop))
+    }
+
+    /// Returns what tells how many peers the node says it has.
+    pub(crate) fn shown(&self) -> Shown {
+        let socket = self.target.socket();
+        Arc::new(move || {
+            let peers = Ipc::connect(&socket)?.call("admin_peers", json!([]))?;
+            Ok(peers.as_array().map_or(0, |peers| peers.iter().filter(|peer| peer["refused"].is_null()).count()))
+        })
     }
 
     /// Checks that the miner is still the node's peer.

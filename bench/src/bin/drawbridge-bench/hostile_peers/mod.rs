@@ -1,18 +1,22 @@
 //! `hostile_peers`: a real node under attack over loopback, while an honest miner sends it blocks. Malformed frames, RLP bombs, headers
-//! with bad seals, orphans and sybils come one after the other; measured are the node's memory, the time until an offender is cut off,
-//! and the time that honest blocks take. Exits with 1 where memory grows too much, an offender stays, or an honest peer loses its place.
+//! with bad seals, old blocks, orphans, sybils, half-open connections, silent visitors and unread answers come one after the other; measured
+//! are the node's memory, the time until an offender is cut off, and the time that honest blocks take. Exits with 1 where memory grows too
+//! much, an offender stays, or an honest peer loses its place.
 
 mod attack;
 mod bombs;
 mod crowd;
 mod frames;
+mod half_open;
 mod headers;
 mod honest;
 mod memory;
 mod metrics;
 mod orphans;
 mod proxy;
+mod silent;
 mod stranger;
+mod unread;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -173,7 +177,7 @@ fn suffer(
     attack: Attack,
 ) -> Result<(Deed, Vec<Duration>), Failure> {
     let stage = runtime.block_on(stranger::Stage::learn(honest.target()?, honest.genesis(), honest.spec()))?;
-    let sizes = attack::Sizes::of(flags, honest.trust(), honest.heard());
+    let sizes = attack::Sizes::of(flags, honest.trust(), honest.heard(), honest.shown());
     let (end, over) = tokio::sync::watch::channel(false);
     let under_way = runtime.spawn(attack.run(stage, sizes, Term(over)));
     let blocks = honest.send_blocks(flags.time(), BLOCKS_MIN)?;

@@ -91,6 +91,13 @@ impl Stage {
         self.enter_as(self.status.clone(), |_| Some(Response::Refused("nothing here".to_owned()).encode())).await
     }
 
+    /// Connects a new identity that the node takes for one of its own chain, and that reads no long answers.
+    pub(crate) async fn enter_unreading(&self) -> Result<RawPeer, RawError> {
+        let peer = RawPeer::connect_unreading(&self.target, self.genesis, NodeKey::generate()).await?;
+        peer.ask(Request::Status(Box::new(now(self.status.clone()))).encode()).await?;
+        Ok(peer)
+    }
+
     /// Returns the status of a node that claims to be far ahead.
     pub(crate) fn boastful(&self) -> Status {
         let head_number = self.status.head_number + 1_000;
