@@ -34,7 +34,9 @@ pub enum Fatal {
         /// The genesis hash of the chain file.
         want: B256,
         /// The first field that differs, where it is known.
-        difference: Option<String>,
+        difference: Option<Box<str>>,
+        /// The file in the data directory that says so; none: the database.
+        file: Option<&'static str>,
     },
     /// A port or socket that the node must listen on is taken.
     PortInUse {
@@ -59,6 +61,8 @@ pub enum Fatal {
     Disk {
         /// What failed, with the path.
         cause: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The database contradicts itself or cannot be read.
     DatabaseCorrupt {
@@ -101,15 +105,29 @@ impl Fatal {
         Self::Key { cause: cause.to_string(), remedy: remedy.into() }
     }
 
-    /// Classifies an input or output error at `path`: a permission that is missing, or the disk.
+    /// Returns an error of the disk.
+    pub fn disk(cause: impl Display) -> Self {
+        let remedy = "free space on the disk, or check it, and start again; no committed block is lost";
+        Self::Disk { cause: cause.to_string(), remedy }
+    }
+
+    /// Classifies an input or output error at `path`: a permission that is missing, a path that is wrong, or the disk.
     pub fn io(path: &Path, error: &io::Error) -> Self {
         let cause = format!("{}: {error}", path.display());
-        match error.kind() {
+        let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                Self::key(cause, "give the user that runs the node access to the path, or choose another --datadir")
+                let remedy = "give the user that runs the node access to the path, or choose another --datadir";
+                return Self::key(cause, remedy);
             }
-            _ => Self::Disk { cause },
-        }
+            io::ErrorKind::NotFound => "nothing is there: correct the path, or make the folder that it lies in",
+            io::ErrorKind::NotADirectory => "a file stands where a folder should be: name another path",
+            io::ErrorKind::IsADirectory => "a folder stands where a file should be: name another path",
+            io::ErrorKind::AlreadyExists => "something else stands there: name another path",
+            io::ErrorKind::ReadOnlyFilesystem => "name a path on a disk that may be written",
+            io::ErrorKind::InvalidData => "the file does not hold what it should: name another one",
+            _ => return Self::disk(cause),
+        };
+        Self::Disk { cause, remedy }
     }
 
     /// Returns the exit code.
@@ -134,7 +152,12 @@ impl Fatal {
         match self {
             Self::Usage { .. } => "see `drawbridge --help`".into(),
             Self::Config { remedy, .. } | Self::Key { remedy, .. } => remedy.clone(),
-            Self::GenesisMismatch { datadir, .. } => format!(
+            Self::GenesisMismatch { datadir, file: Some(file), .. } => format!(
+                "choose another --datadir; if nothing in {0} is needed any more, delete the old chain with `drawbridge removedb --datadir {0}` and remove {1}",
+                datadir.display(),
+                datadir.join(file).display()
+            ),
+            Self::GenesisMismatch { datadir, file: None, .. } => format!(
                 "use the chain file that {0} was started with, choose another --datadir, or delete the old chain with `drawbridge removedb --datadir {0}`",
                 datadir.display()
             ),
@@ -146,9 +169,7 @@ impl Fatal {
                 format!("stop process {pid} first, or choose another --datadir")
             }
             Self::DatadirLocked { pid: None, .. } => "stop the other node first, or choose another --datadir".into(),
-            Self::Disk { .. } => {
-                "free space on the disk, or check it, and start again; no committed block is lost".into()
-            }
+            Self::Disk { remedy, .. } => (*remedy).into(),
             Self::DatabaseCorrupt { datadir, .. } => format!(
                 "run `drawbridge db recover --datadir {0}`, which keeps every whole block if it can; if that fails, `drawbridge removedb --datadir {0}` and restore a backup, import an export or synchronise again",
                 datadir.display()
@@ -165,12 +186,13 @@ impl Display for Fatal {
             Self::Usage { cause }
             | Self::Config { cause, .. }
             | Self::Internal { cause }
-            | Self::Disk { cause }
+            | Self::Disk { cause, .. }
             | Self::BackupDamaged { cause }
             | Self::Key { cause, .. } => formatter.write_str(cause),
-            Self::GenesisMismatch { datadir, have, want, difference } => {
-                let datadir = datadir.display();
-                write!(formatter, "{datadir} contains incompatible genesis (have {have}, want {want})")?;
+            Self::GenesisMismatch { datadir, have, want, difference, file } => {
+                let place = file.map_or_else(|| datadir.clone(), |file| datadir.join(file));
+                let place = place.display();
+                write!(formatter, "{place} contains incompatible genesis (have {have}, want {want})")?;
                 match difference {
                     Some(field) => write!(formatter, "; they differ in {field}"),
                     None => Ok(()),
@@ -246,11 +268,12 @@ mod tests {
                 have: B256::ZERO,
                 want: B256::ZERO,
                 difference: Some("config.chainId".into()),
+                file: None,
             },
             Fatal::PortInUse { address: "127.0.0.1:8545".into(), flag: "--http.port" },
             Fatal::Internal { cause: text() },
             Fatal::DatadirLocked { datadir: datadir.clone(), pid: Some(7) },
-            Fatal::Disk { cause: text() },
+            Fatal::disk(text()),
             Fatal::DatabaseCorrupt { datadir: datadir.clone(), cause: text() },
             Fatal::DatabaseNewer { datadir, have: 2, known: 1 },
             Fatal::Key { cause: text(), remedy: "give it".into() },
@@ -299,5 +322,19 @@ mod tests {
     fn a_missing_permission_is_not_a_broken_disk() {
         let of = |kind: io::ErrorKind| Fatal::io(Path::new("/x"), &kind.into()).code();
         assert_eq!((of(io::ErrorKind::PermissionDenied), of(io::ErrorKind::StorageFull)), (77, 74));
+    }
+
+    #[test]
+    fn a_wrong_path_is_no_full_disk() {
+        let of = |kind: io::ErrorKind| Fatal::io(Path::new("/x"), &kind.into()).remedy();
+        assert!(of(io::ErrorKind::StorageFull).contains("free space"));
+        for (kind, expected) in [
+            (io::ErrorKind::NotFound, "nothing is there"),
+            (io::ErrorKind::NotADirectory, "a file stands"),
+            (io::ErrorKind::IsADirectory, "a folder stands"),
+            (io::ErrorKind::AlreadyExists, "something else stands"),
+        ] {
+            assert!(of(kind).contains(expected), "{kind}: {}", of(kind));
+        }
     }
 }

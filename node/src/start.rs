@@ -16,30 +16,42 @@ use crate::commands::{
     version,
 };
 use crate::config::print::{Origins, to_toml};
-use crate::config::{Loaded, load};
+use crate::config::{Loaded, NodeConfig, load};
 use crate::console::{self, Attach};
 use crate::exit::{Fatal, report};
-use crate::logging;
-use crate::run::{self, BackupAction, DbAction, Export, ForeignSeals};
+use crate::logging::{self, LogHandle};
+use crate::run::{self, BackupAction, DbAction, Export, ForeignSeals, StopSignals};
 
 /// Runs the program with these arguments (its name first) and environment, and returns its exit code.
 pub fn start(args: Vec<OsString>, environment: &[(String, OsString)]) -> ExitCode {
     device_bridge::tls::install_provider();
-    let (args, mut warnings) = translate(args);
+    let (args, warnings) = translate(args);
     let typed = match parse(args) {
         Ok(typed) => typed,
         Err(error) => return refuse(&error, &warnings),
     };
-    let done = load(&typed.matches, environment).and_then(|loaded| {
-        warnings.extend(loaded.warnings.iter().cloned());
-        execute(typed, loaded, &warnings)
-    });
-    match done {
+    match run_typed(typed, environment, warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             report(&fatal);
             ExitCode::from(fatal.code())
         }
+    }
+}
+
+fn run_typed(typed: Typed, environment: &[(String, OsString)], mut warnings: Vec<Warning>) -> Result<(), Fatal> {
+    let stop = if runs_node(typed.cli.command.as_ref()) { Some(StopSignals::listen()?) } else { None };
+    let loaded = load(&typed.matches, environment)?;
+    warnings.extend(loaded.warnings.iter().cloned());
+    execute(typed, loaded, &warnings, stop)
+}
+
+/// Returns whether the command runs a node, which stops cleanly at a signal; the others end at once.
+fn runs_node(command: Option<&Command>) -> bool {
+    match command {
+        None | Some(Command::Node(_)) => true,
+        Some(Command::Join(args)) => !args.prepare,
+        Some(_) => false,
     }
 }
 
@@ -56,7 +68,7 @@ fn refuse(error: &clap::Error, warnings: &[Warning]) -> ExitCode {
     }
 }
 
-fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fatal> {
+fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning], stop: Option<StopSignals>) -> Result<(), Fatal> {
     let command = typed.cli.command.unwrap_or_else(|| Command::Node(Box::default()));
     let log = runs_long(&command).then(|| logging::start(&loaded.config.log)).transpose()?.unwrap_or_default();
     if runs_long(&command) {
@@ -67,7 +79,7 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         print_warnings(warnings);
     }
     match command {
-        Command::Node(_) => run::node(loaded.config, log),
+        Command::Node(_) => run_node(loaded.config, log, stop),
         Command::Attach(args) => {
             let attach = Attach { endpoint: args.endpoint, exec: args.exec, jwt_secret_file: args.jwtsecret };
             console::run(&attach, &loaded.config, &mut io::stdout())
@@ -103,15 +115,19 @@ fn execute(typed: Typed, loaded: Loaded, warnings: &[Warning]) -> Result<(), Fat
         Command::Code(command) => code::run(&command, &loaded.config.accounts, &mut io::stdout()),
         Command::Proxy(command) => proxy::run(&command, &mut io::stdout()),
         Command::Doctor(_) => doctor::run(&loaded.config, &mut io::stdout()),
-        Command::Network(command) => network::run(&command, &mut io::stdout()),
+        Command::Network(command) => network::run(&command, &mut io::stdout(), &mut io::stderr()),
         Command::Join(args) => {
-            let config = network::prepare(&args.ticket, loaded.config, &mut io::stdout())?;
-            if args.prepare { Ok(()) } else { run::node(config, log) }
+            let config = network::prepare(&args.ticket, loaded, &mut io::stdout())?;
+            if args.prepare { Ok(()) } else { run_node(config, log, stop) }
         }
         Command::Bootnode(args) => bootnode::run(&args, &loaded.config.network, &mut io::stdout()),
         Command::Mine(args) => mine::run(&args),
         Command::Version => version::print(&mut io::stdout()),
     }
+}
+
+fn run_node(config: NodeConfig, log: LogHandle, stop: Option<StopSignals>) -> Result<(), Fatal> {
+    run::node(config, log, stop.map_or_else(StopSignals::listen, Ok)?)
 }
 
 /// Returns whether the command logs; the others print what was asked for and end.

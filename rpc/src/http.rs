@@ -244,7 +244,7 @@ impl HttpSide {
         let Some(page) = health::page(&**health, request.uri().path(), request.uri().query()) else {
             return plain(StatusCode::NOT_FOUND, "there is no such page\n");
         };
-        let mut response = plain(if page.is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, "");
+        let mut response = plain(StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "");
         *response.body_mut() = HttpBody::from(page.text);
         response
     }

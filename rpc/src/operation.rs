@@ -201,6 +201,8 @@ pub enum PermissionError {
     FixedNode,
     #[error("Request contains an empty list of accounts")]
     NoAccounts,
+    #[error("Request contains an invalid account")]
+    InvalidAccount,
     #[error("Request contains duplicate accounts")]
     DuplicateAccounts,
     #[error("Cannot add an existing account to allowlist")]

@@ -36,13 +36,19 @@ pub(crate) fn accounts(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
 }
 
 pub(crate) fn add_accounts(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
-    done(api.services.operation.permissions.add_accounts(&call.required::<Vec<Address>>()?))
+    done(api.services.operation.permissions.add_accounts(&addresses(call)?))
 }
 
 pub(crate) fn remove_accounts(api: &Arc<Api>, call: &mut Call<'_>) -> Answer {
-    done(api.services.operation.permissions.remove_accounts(&call.required::<Vec<Address>>()?))
+    done(api.services.operation.permissions.remove_accounts(&addresses(call)?))
 }
 
 pub(crate) fn reload(api: &Arc<Api>, _: &mut Call<'_>) -> Answer {
     done(api.services.operation.permissions.reload())
+}
+
+/// Reads accounts: a text that is none is answered as Besu answers it.
+fn addresses(call: &mut Call<'_>) -> Result<Vec<Address>, RpcError> {
+    let accounts: Result<Vec<Address>, _> = call.required::<Vec<String>>()?.iter().map(|text| text.parse()).collect();
+    accounts.map_err(|_| RpcError::server(PermissionError::InvalidAccount))
 }

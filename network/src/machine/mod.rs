@@ -255,7 +255,7 @@ impl Machine {
             return Ok(());
         }
         if !is_reserved && self.peers.ordinary_count() >= self.config.peers_max {
-            let reason = format!("too many peers, at most {}", self.config.peers_max);
+            let reason = format!("too many peers, at most {} (--maxpeers)", self.config.peers_max);
             context.push(Action::Disconnect { peer, reason, ban_ms: 0, agent: String::new() });
             return Ok(());
         }

@@ -50,6 +50,17 @@ pub struct RefusedPeer {
     pub at_ms: u64,
 }
 
+/// What a reason for which a peer is refused rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// The peer ended it and said nothing.
+    Guess,
+    /// What a call or a visit came to.
+    Attempt,
+    /// The two have talked, and this was found.
+    Finding,
+}
+
 /// Counts what happened since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -111,7 +122,7 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct State {
     peers: BTreeMap<PeerId, Peer>,
-    refused: VecDeque<RefusedPeer>,
+    refused: VecDeque<(RefusedPeer, Ground)>,
     listening: Vec<Multiaddr>,
     external: Vec<Multiaddr>,
     behind: Option<Behind>,
@@ -131,7 +142,7 @@ impl Board {
 
     /// Returns who was refused of late, the newest first.
     pub fn refused(&self) -> Vec<RefusedPeer> {
-        self.state.lock().refused.iter().rev().cloned().collect()
+        self.state.lock().refused.iter().rev().map(|(refused, _)| refused.clone()).collect()
     }
 
     /// Returns the addresses under which others reach the node: those that it was told first, then those that it listens on.
@@ -210,20 +221,30 @@ impl Board {
     /// Notes a peer that introduced itself, with its clock minus ours in milliseconds; tells whether that is new.
     pub(crate) fn welcome(&self, peer: &PeerId, status: Status, clock_offset_ms: i64) -> bool {
         let mut state = self.state.lock();
-        state.refused.retain(|refused| refused.id != Some(*peer));
+        state.refused.retain(|(refused, _)| refused.id != Some(*peer));
         let Some(known) = state.peers.get_mut(peer) else { return false };
         known.clock_offset_ms = clock_offset_ms;
         known.status.replace(status).is_none()
     }
 
-    /// Notes a peer that was refused; tells whether the reason is news.
+    /// Notes a peer with which was talked and that is refused for what was found; tells whether the reason is news.
     pub(crate) fn refuse(&self, refused: RefusedPeer) -> bool {
+        self.note(refused, Ground::Finding)
+    }
+
+    /// Notes a peer that was refused, refused us, or could not be reached; tells whether the reason is news. What was found stays where
+    /// there is only a guess: a peer that was told why it is refused just closes the next connection.
+    pub(crate) fn note(&self, mut refused: RefusedPeer, mut ground: Ground) -> bool {
         let mut state = self.state.lock();
-        let same =
-            |known: &RefusedPeer| known.id == refused.id && (known.id.is_some() || known.address == refused.address);
+        let same = |(known, _): &(RefusedPeer, Ground)| {
+            known.id == refused.id && (known.id.is_some() || known.address == refused.address)
+        };
         let old = state.refused.iter().position(same).and_then(|index| state.refused.remove(index));
-        let is_news = old.is_none_or(|old| old.reason != refused.reason);
-        state.refused.push_back(refused);
+        if let Some((old, Ground::Finding)) = old.as_ref().filter(|_| ground == Ground::Guess) {
+            (refused.reason, refused.agent, ground) = (old.reason.clone(), old.agent.clone(), Ground::Finding);
+        }
+        let is_news = old.is_none_or(|(old, _)| old.reason != refused.reason);
+        state.refused.push_back((refused, ground));
         if state.refused.len() > REFUSED_MAX {
             state.refused.pop_front();
         }
@@ -250,5 +271,19 @@ mod tests {
             board.refuse(refused(Some(PeerId::random()), "x"));
         }
         assert_eq!(board.refused().len(), REFUSED_MAX);
+    }
+
+    #[test]
+    fn a_guess_takes_nothing_from_what_was_found() {
+        let (board, peer) = (Board::default(), PeerId::random());
+        let note = |reason: &str, ground: Ground| board.note(refused(Some(peer), reason), ground);
+        let now = || board.refused().remove(0).reason;
+        assert!(note("it closed", Ground::Guess));
+        assert!(board.refuse(refused(Some(peer), "genesis hash")));
+        assert!(!note("it closed", Ground::Guess) && !note("it closed", Ground::Guess));
+        assert_eq!(now(), "genesis hash");
+        assert!(note("connection refused", Ground::Attempt), "it is not even there any more");
+        assert!(note("it closed", Ground::Guess));
+        assert_eq!(now(), "it closed");
     }
 }

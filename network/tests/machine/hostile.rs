@@ -105,7 +105,7 @@ fn two_hundred_sybils_leave_room_for_reserved_peers() {
     let mut bench = Bench::new(MachineConfig { peers_max: 25, ..MachineConfig::default() });
     let refused: Vec<_> = (0..200).filter_map(|peer| parted(&bench.connect(peer), peer)).collect();
     assert_eq!(refused.len(), 175);
-    assert!(refused.iter().all(|reason| reason == "too many peers, at most 25"));
+    assert!(refused.iter().all(|reason| reason == "too many peers, at most 25 (--maxpeers)"));
     let actions = bench.tell(Event::Connected { peer: PeerId(1000), is_reserved: true });
     assert_eq!(parted(&actions, 1000), None);
     // Those that got in and say nothing do not keep their places.

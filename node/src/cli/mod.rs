@@ -97,7 +97,7 @@ pub enum Command {
     /// Check or show a chain file
     #[command(subcommand)]
     Genesis(GenesisCommand),
-    /// Write blocks to a file (RLP, as geth writes it)
+    /// Write blocks to a file (RLP, as geth writes it; compressed where its name ends in .gz)
     #[command(after_help = "Example:\n  drawbridge export --datadir node chain.rlp 1 1000")]
     Export {
         /// File to write
@@ -110,7 +110,7 @@ pub enum Command {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Read blocks from files (RLP, as geth writes them)
+    /// Read blocks from files (RLP, as geth writes them, plain or compressed by gzip)
     #[command(
         after_help = "Examples:\n  drawbridge import --datadir node chain.rlp\n  drawbridge import --datadir node --no-verify-seal geth-export.rlp"
     )]

@@ -50,7 +50,7 @@ pub struct NewArgs {
     #[arg(long = "metrics-port", value_name = "PORT", default_value_t = 6060)]
     pub metrics_port: u16,
     /// Chain id [default: drawn]
-    #[arg(long = "chain-id", value_name = "ID")]
+    #[arg(long = "chain-id", value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
     pub chain_id: Option<u64>,
     /// Time between blocks, in milliseconds
     #[arg(long = "block-ms", value_name = "MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
@@ -58,8 +58,8 @@ pub struct NewArgs {
     /// Difficulty at the start, at least 131072 [default: for miners with the hash rate of this machine]
     #[arg(long, value_name = "HASHES", value_parser = clap::value_parser!(u64).range(131_072..))]
     pub difficulty: Option<u64>,
-    /// Seconds between empty blocks; 0 mines them as any other
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    /// Seconds between empty blocks, at most a day; 0 mines them as any other
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub heartbeat: u64,
     /// Accounts that get a million ether at the start, separated by commas
     #[arg(long, value_name = "ADDRESSES", default_value = "")]
@@ -78,7 +78,7 @@ pub struct NewArgs {
 /// The flags of `network ticket`.
 #[derive(Args, Clone, Debug)]
 pub struct TicketArgs {
-    /// Folder of the network, or a data directory
+    /// Folder of the network, or the data directory of a node that knows others
     pub folder: PathBuf,
     /// Chain file [default: genesis.json in the folder]
     #[arg(long, value_name = "FILE")]
@@ -115,7 +115,7 @@ pub struct RunArgs {
 pub struct JoinArgs {
     /// The line that `network ticket` has printed
     pub ticket: String,
-    /// Write the files and end, without running a node
+    /// Write the files and end, without running a node; the other flags are kept in node.toml for the next start
     #[arg(long)]
     pub prepare: bool,
     /// The node.

@@ -10,10 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use network::p2p::{NodeKey, PeerAddress, SwarmKey};
+use rustix::fs::{Access, access};
 use serde_json::Value;
 
 use super::ask::call;
 use super::{genesis, say, version};
+use crate::accounts::{Passwords, open_keystore, unlock_at_start};
 use crate::config::{ChainFileChoice, NodeConfig};
 use crate::exit::Fatal;
 use crate::permissions::Lists;
@@ -48,19 +50,7 @@ fn ill(what: &'static str, told: impl Into<String>, remedy: impl Into<String>) -
 /// # Errors
 /// There is a finding that needs a remedy.
 pub fn run(config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
-    let socket = &config.ipc.path;
-    let is_running = call(socket, "web3_clientVersion").is_some();
-    let mut findings = vec![disk(&config.data.dir), files(), chain(config, socket)];
-    findings.extend(keys(config));
-    if is_running {
-        findings.insert(0, well("node", "runs, and answers on its local socket"));
-        findings.extend(peers(socket));
-    } else {
-        findings.insert(0, well("node", "does not run: its ports and the boot nodes are tried instead"));
-        findings.extend(ports(config));
-        findings.extend(reach(config));
-        findings.push(well("clock", "is compared with the peers' while the node runs"));
-    }
+    let findings = look(config);
     let ills = findings.iter().filter(|finding| finding.remedy.is_some()).count();
     for finding in &findings {
         let mark = if finding.remedy.is_none() { "[+]" } else { "[-]" };
@@ -73,6 +63,58 @@ pub fn run(config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
         0 => say(out, "all is well"),
         ills => Err(Fatal::config(format!("{ills} of {} findings need a remedy", findings.len()), "each stands above")),
     }
+}
+
+fn look(config: &NodeConfig) -> Vec<Finding> {
+    let socket = &config.ipc.path;
+    let mut findings = vec![disk(&config.data.dir), files()];
+    if let Some(closed) = access_to(&config.data.dir) {
+        // What is in it, and whether a node runs there, cannot be seen.
+        findings.insert(0, closed);
+        return findings;
+    }
+    findings.push(chain(config, socket));
+    findings.extend(keys(config));
+    findings.extend(accounts(config));
+    if call(socket, "web3_clientVersion").is_some() {
+        findings.insert(0, well("node", "runs, and answers on its local socket"));
+        findings.extend(served_ports(config, socket));
+        findings.extend(peers(socket));
+    } else {
+        findings.insert(0, well("node", "does not run: its ports and the boot nodes are tried instead"));
+        findings.extend(ports(config));
+        findings.extend(reach(config));
+        findings.push(well("clock", "is compared with the peers' while the node runs"));
+    }
+    findings
+}
+
+/// Tells why this user cannot work in the data directory, where it is there.
+fn access_to(datadir: &Path) -> Option<Finding> {
+    let told = match fs::metadata(datadir) {
+        Ok(found) if found.is_dir() => {
+            let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+            access(datadir, wanted).err().map(std::io::Error::from).map(|error| error.to_string())
+        }
+        Ok(_) => Some("it is no directory".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(error.to_string()),
+    }?;
+    let remedy = "run doctor as the user that runs the node, give this user access, or choose another --datadir";
+    Some(ill("datadir", format!("{}: {told}", datadir.display()), remedy))
+}
+
+/// Tries to open the accounts that a start unlocks, where their passwords stand in a file.
+fn accounts(config: &NodeConfig) -> Option<Finding> {
+    let file = config.accounts.password_file.as_ref()?;
+    let opened = open_keystore(&config.accounts, None).and_then(|keystore| {
+        let unlocked = unlock_at_start(&keystore, &config.accounts)?;
+        Passwords::open(Some(file)).map(|_| unlocked.len())
+    });
+    Some(match opened {
+        Ok(count) => well("accounts", format!("{} can be read, and opens {count} accounts", file.display())),
+        Err(fatal) => ill("accounts", fatal.to_string(), fatal.remedy()),
+    })
 }
 
 fn disk(datadir: &Path) -> Finding {
@@ -173,12 +215,13 @@ fn keys(config: &NodeConfig) -> Vec<Finding> {
     found
 }
 
-fn ports(config: &NodeConfig) -> Vec<Finding> {
-    let (network, http, ws, metrics) = (&config.network, &config.http, &config.ws, &config.metrics);
+/// An address to listen on, and the flag that chooses its port.
+type Port = (String, u16, &'static str);
+
+/// Returns where the configuration serves, beside other nodes.
+fn doors(config: &NodeConfig) -> Vec<Port> {
+    let (http, ws, metrics) = (&config.http, &config.ws, &config.metrics);
     let mut wanted = Vec::new();
-    if network.enabled {
-        wanted.push((network.host.to_string(), network.port, "--port"));
-    }
     if http.enabled {
         wanted.push((http.host.clone(), http.port, "--http.port"));
     }
@@ -188,43 +231,61 @@ fn ports(config: &NodeConfig) -> Vec<Finding> {
     if metrics.enabled {
         wanted.push((metrics.host.to_string(), metrics.port, "--metrics.port"));
     }
-    let look = |(host, port, flag): (String, u16, &str)| match TcpListener::bind((host.as_str(), port)) {
+    wanted
+}
+
+/// Tries the ports of a running node.
+fn served_ports(config: &NodeConfig, socket: &Path) -> Vec<Finding> {
+    let other = "the node was started with other settings: start it again with these, or give doctor those of the node";
+    let info = call(socket, "admin_nodeInfo").unwrap_or_default();
+    let listens = match info["listenAddr"].as_str() {
+        Some(address) => well("port", format!("{address} is listened on for other nodes")),
+        None if config.network.enabled => ill("port", "the node that runs meets no other nodes", other),
+        None => well("port", "none for other nodes: the node runs alone"),
+    };
+    // One that the system chooses cannot be known.
+    let doors = doors(config).into_iter().filter(|(_, port, _)| *port != 0);
+    let tried = doors.map(|(host, port, flag)| match connect(&host, port) {
+        Ok(()) => well("port", format!("{host}:{port} answers ({flag})")),
+        Err(error) => ill("port", format!("{host}:{port}: {error} ({flag})"), other),
+    });
+    std::iter::once(listens).chain(tried).collect()
+}
+
+/// Tries the ports that a start would listen on.
+fn ports(config: &NodeConfig) -> Vec<Finding> {
+    let network = &config.network;
+    let meeting = network.enabled.then(|| (network.host.to_string(), network.port, "--port"));
+    let look = |(host, port, flag): Port| match TcpListener::bind((host.as_str(), port)) {
         Ok(_) => well("port", format!("{host}:{port} is free ({flag})")),
         Err(error) => {
             let remedy = format!("stop the program that listens there, or choose another one with {flag}");
             ill("port", format!("{host}:{port}: {error}"), remedy)
         }
     };
-    wanted.into_iter().map(look).collect()
+    meeting.into_iter().chain(doors(config)).map(look).collect()
 }
 
 /// Tries the addresses of the nodes that the configuration names.
 fn reach(config: &NodeConfig) -> Vec<Finding> {
     let network = &config.network;
     let named: BTreeSet<_> = network.boot_nodes.iter().chain(&network.static_peers).chain(&network.reserved).collect();
-    named.into_iter().take(16).map(reach_one).collect()
+    named.into_iter().take(16).map(|peer| reach_one(peer, network.quic)).collect()
 }
 
-fn reach_one(peer: &PeerAddress) -> Finding {
+fn reach_one(peer: &PeerAddress, speaks_quic: bool) -> Finding {
     let text = peer.address.to_string();
+    if text.contains("/quic") && !speaks_quic {
+        let remedy = "start the node with --p2p.quic, or name a TCP address";
+        return ill("peer", format!("{text}: this node speaks no QUIC"), remedy);
+    }
     let mut parts = text.split('/').skip(1);
     let (Some(_), Some(host), Some("tcp"), Some(port)) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return well("peer", format!("{text} is not tried: no TCP"));
     };
     let port: u16 = port.parse().unwrap_or(0);
-    let addresses = (host, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-    let connected = addresses.and_then(|addresses| {
-        let mut last = std::io::Error::other("the name has no address");
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, REACH_TIMEOUT) {
-                Ok(_) => return Ok(()),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    });
-    match connected {
+    match connect(host, port) {
         Ok(()) => well("peer", format!("{text} answers")),
         Err(error) => {
             let remedy = "check that the node runs there, and that firewalls let its port through";
@@ -233,18 +294,29 @@ fn reach_one(peer: &PeerAddress) -> Finding {
     }
 }
 
+/// Connects, and hangs up.
+fn connect(host: &str, port: u16) -> std::io::Result<()> {
+    let mut last = std::io::Error::other("the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, REACH_TIMEOUT) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// Looks at the peers of a running node.
 fn peers(socket: &Path) -> Vec<Finding> {
     let Some(Value::Array(peers)) = call(socket, "admin_peers") else { return Vec::new() };
     let (refused, welcome): (Vec<_>, Vec<_>) = peers.iter().partition(|peer| peer["refused"].is_string());
     let mut found = Vec::new();
     found.push(match welcome.len() {
-        0 => {
-            ill("peers", "none", "name one by --bootnodes or --p2p.static, or admin_addPeer; refused ones stand below")
-        }
+        0 if refused.is_empty() => ill("peers", "none", "name one by --bootnodes or --p2p.static, or by admin_addPeer"),
+        0 => ill("peers", "none", "see below why those that were met were refused"),
         count => well("peers", format!("{count}")),
     });
-    found.extend(clock(&welcome));
+    found.push(clock(&welcome).unwrap_or_else(|| well("clock", "there is no peer to compare it with")));
     found.push(versions(&welcome));
     for peer in refused {
         let (id, at) = (peer["id"].as_str().unwrap_or("?"), peer["enode"].as_str().unwrap_or("?"));
@@ -264,10 +336,19 @@ fn remedy_of(reason: &str) -> &'static str {
         ("config.", "start both nodes from the same chain file: the rules named differ"),
         ("forks", "give both nodes the same schedule of forks"),
         ("not on the allow-list", "add it by perm_addNodesToAllowlist, if it is to come"),
-        ("may not list this node", "have its operator add this node to the list there"),
-        ("swarm keys", "copy swarm.key from a node of the network"),
-        ("places for peers", "raise --maxpeers, or make the peer trusted"),
-        ("too many peers", "raise --maxpeers, or make the peer trusted"),
+        (
+            "may not list this node",
+            "its log says why: have its operator add this node to the list there, or raise --maxpeers there",
+        ),
+        (
+            "may have no room",
+            "its log says why: raise --p2p.maxperip or --p2p.maxmemory there, or copy swarm.key if its network has one",
+        ),
+        ("the swarm keys", "copy swarm.key from a node of the network"),
+        ("--maxpeers", "raise --maxpeers, or make the peer trusted"),
+        ("--p2p.maxperip", "raise --p2p.maxperip"),
+        ("--p2p.maxmemory", "raise --p2p.maxmemory, or free memory on this machine"),
+        ("speaks no QUIC", "start the node with --p2p.quic, or name a TCP address"),
         ("another node is there", "correct the peer id in the address"),
         ("firewall", "check that the node runs there, and that firewalls let its port through"),
     ];
@@ -315,6 +396,15 @@ mod tests {
             ("config.pow.block_reward: ours 1, theirs 2", "chain file"),
             ("12D3Koo is not on the allow-list", "perm_addNodesToAllowlist"),
             ("the handshake failed (x): the swarm keys differ, or it is no such node", "swarm.key"),
+            ("no handshake in time (x): the swarm keys may differ, or it is no such node", "swarm.key"),
+            (
+                "it closed the connection before it said anything: it may have no room, have just ended",
+                "--p2p.maxperip",
+            ),
+            ("it closed the connection at once: it may not list this node, 12D, or have no room", "--maxpeers there"),
+            ("too many peers, at most 1 (--maxpeers)", "raise --maxpeers"),
+            ("10.0.0.7 has 16 connections already (--p2p.maxperip)", "raise --p2p.maxperip"),
+            ("no memory for further connections: more than 1 MiB (--p2p.maxmemory)", "raise --p2p.maxmemory"),
             ("connection refused: check address, port and firewall", "firewalls"),
             ("something else", "log"),
         ] {

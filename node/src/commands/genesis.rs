@@ -1,6 +1,6 @@
 //! `drawbridge genesis check|show` and `drawbridge dumpgenesis`: what a chain file means, without starting a chain.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -62,8 +62,8 @@ pub fn dump(config: &NodeConfig, out: &mut dyn Write) -> Result<(), Fatal> {
     say(out, chain_file_text(config)?.trim_end())
 }
 
-/// Returns the text of the chain file that a node with this configuration starts from: the chosen one, else the one that
-/// the data directory was started with, else the private chain's.
+/// Returns the text of the chain file that a node with this configuration starts from: the chosen one, else the one in the
+/// data directory, which a chain was started with or `join` has put there, else the private chain's.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -72,7 +72,8 @@ pub fn chain_file_text(config: &NodeConfig) -> Result<String, Fatal> {
     match &config.chain.file {
         ChainFileChoice::File(file) => read(file),
         ChainFileChoice::Dev => Ok(DEV_CHAIN.into()),
-        ChainFileChoice::Stored if stored.exists() => read(&stored),
+        // A power cut may have left a file without its content.
+        ChainFileChoice::Stored if fs::metadata(&stored).is_ok_and(|file| file.len() > 0) => read(&stored),
         ChainFileChoice::Stored => Ok(PRIVATE_CHAIN.into()),
     }
 }

@@ -24,6 +24,6 @@ pub(crate) fn say(out: &mut dyn Write, text: impl std::fmt::Display) -> Result<(
     match writeln!(out, "{text}") {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Fatal::Disk { cause: format!("standard output: {error}") }),
+        Err(error) => Err(Fatal::disk(format!("standard output: {error}"))),
     }
 }

@@ -31,7 +31,7 @@ pub fn run(data: &DataConfig, consent: Consent, input: &mut dyn BufRead, out: &m
     if consent == Consent::Asked {
         say(out, format_args!("Delete the chain in {}? Keys stay. [y/N]", database.display()))?;
         let mut answer = String::new();
-        input.read_line(&mut answer).map_err(|error| Fatal::Disk { cause: format!("standard input: {error}") })?;
+        input.read_line(&mut answer).map_err(|error| Fatal::disk(format!("standard input: {error}")))?;
         if !matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
             return say(out, "Nothing was deleted.");
         }

@@ -20,6 +20,7 @@ use crate::exit::Fatal;
 
 use super::NodeConfig;
 use super::checks::{Places, build};
+use super::print::PATHS;
 
 /// The largest configuration file that is read, in bytes.
 const CONFIG_SIZE_BYTES_MAX: u64 = 1024 * 1024;
@@ -181,6 +182,9 @@ fn file_settings(path: &Path, names: &BTreeMap<String, String>) -> Result<Settin
             let hint = hint.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
             return Err(unreadable(&format!("there is no setting `{key}`{hint}")));
         };
+        if PATHS.contains(&name.as_str()) && !value.is_str() {
+            return Err(unreadable(&format!("{key}: a path is text: write it in quotes")));
+        }
         let value =
             text_of(&value).ok_or_else(|| unreadable(&format!("{key}: neither text, number, switch nor list")))?;
         check(name, &value).map_err(|problem| unreadable(&format!("{key}: {problem}")))?;

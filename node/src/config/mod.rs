@@ -100,7 +100,7 @@ impl DataConfig {
 
     /// Returns where `init` keeps the chain file that the chain was started with.
     pub fn chain_file(&self) -> PathBuf {
-        self.dir.join("genesis.json")
+        self.dir.join(CHAIN_FILE)
     }
 }
 
@@ -131,7 +131,8 @@ pub struct ChainConfig {
 /// Says where the chain's rules and first block come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ChainFileChoice {
-    /// The chain that the data directory holds; on the first start the private chain that ships with the program.
+    /// The chain that the data directory holds, in its database or, before the first start, as `genesis.json`; else the private chain
+    /// that ships with the program.
     #[default]
     Stored,
     /// The development chain that ships with the program.
@@ -240,6 +241,9 @@ impl Default for MqttConfig {
 
 /// The port for the shadows over HTTPS, as AWS IoT's.
 pub(crate) const HTTPS_PORT: u16 = 8443;
+
+/// The name of the chain file in the data directory.
+pub(crate) const CHAIN_FILE: &str = "genesis.json";
 
 /// The name of the local socket in the data directory.
 pub(crate) const IPC_FILE: &str = "drawbridge.ipc";

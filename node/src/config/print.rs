@@ -14,6 +14,21 @@ use super::{ChainFileChoice, DevConfig, NodeConfig, Origin};
 /// A setting under its flag's name; none: nothing is set.
 pub type Setting = (&'static str, Option<Value>);
 
+/// The settings that name a file or a folder from the current directory.
+pub(super) const PATHS: [&str; 11] = [
+    "datadir",
+    "genesis",
+    "nodekey",
+    "p2p.swarmkey",
+    "p2p.permissions",
+    "ipcpath",
+    "rpc.keys",
+    "rpc.jwtsecret",
+    "keystore",
+    "password",
+    "log.file",
+];
+
 /// Says whether each line tells where its value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origins {
@@ -33,9 +48,7 @@ pub fn to_toml(loaded: &Loaded, origins: Origins) -> String {
             Some(value) => format!("{key} = {value}"),
             None => format!("# {key} is not set"),
         };
-        // History has two names.
-        let given = [name, if name == "history" { "gcmode" } else { name }];
-        let origin = given.iter().find_map(|name| loaded.origins.get(*name)).copied().unwrap_or(Origin::Default);
+        let origin = origin_of(loaded, name);
         let line = match (origins, value.is_some()) {
             (Origins::Shown, true) => format!("{line:<50} # {}", origin.name()),
             _ => line,
@@ -52,6 +65,49 @@ pub fn to_toml(loaded: &Loaded, origins: Origins) -> String {
         }
     }
     text
+}
+
+fn origin_of(loaded: &Loaded, name: &str) -> Origin {
+    // History has two names.
+    let given = [name, if name == "history" { "gcmode" } else { name }];
+    given.iter().find_map(|name| loaded.origins.get(*name)).copied().unwrap_or(Origin::Default)
+}
+
+/// Returns the settings that somebody gave, with their paths from the root, so that they mean the same wherever the program is started.
+///
+/// # Errors
+/// The current directory is not there.
+pub fn given_settings(loaded: &Loaded) -> std::io::Result<Vec<(&'static str, Value)>> {
+    let mut given = Vec::new();
+    for (name, value) in settings(&loaded.config) {
+        if origin_of(loaded, name) == Origin::Default {
+            continue;
+        }
+        match value {
+            Some(Value::String(file)) if PATHS.contains(&name) && !file.is_empty() => {
+                given.push((name, Value::String(std::path::absolute(file)?.display().to_string())));
+            }
+            Some(value) => given.push((name, value)),
+            None => {}
+        }
+    }
+    Ok(given)
+}
+
+/// Adds a setting to a configuration file's table, under its key.
+pub fn insert(table: &mut toml::Table, name: &str, value: Value) {
+    let key = key_of(name);
+    match key.split_once('.') {
+        None => {
+            table.insert(key, value);
+        }
+        Some((section, key)) => {
+            let section = table.entry(section).or_insert_with(|| Value::Table(toml::Table::new()));
+            if let Value::Table(section) = section {
+                section.insert(key.to_owned(), value);
+            }
+        }
+    }
 }
 
 /// Returns every setting with its value.

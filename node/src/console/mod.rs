@@ -69,7 +69,7 @@ pub fn run(attach: &Attach, config: &NodeConfig, out: &mut dyn Write) -> Result<
         return type_lines(&mut session, config.data.dir.join(HISTORY_FILE), out);
     }
     for line in std::io::stdin().lines() {
-        let line = line.map_err(|error| Fatal::Disk { cause: format!("standard input: {error}") })?;
+        let line = line.map_err(|error| Fatal::disk(format!("standard input: {error}")))?;
         execute(&mut session, &line, out)?;
     }
     Ok(())

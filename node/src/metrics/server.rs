@@ -97,7 +97,7 @@ async fn answer(request: &Request<Incoming>, metrics: Arc<Metrics>, health: &dyn
     }
     match health::page(health, path, request.uri().query()) {
         Some(shown) => {
-            let status = if shown.is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let status = StatusCode::from_u16(shown.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             page(status, "text/plain", shown.text)
         }
         None => {

@@ -4,14 +4,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf, absolute};
 
-use chain::backup::{self, BackupError};
+use chain::backup::{self, BackupError, BackupRecord};
 use serde_json::{Value, json};
+use storage::{RocksOptions, RocksStore};
 
 use super::BackupAction;
 use super::database::{require_database, show_check};
 use super::ledger::{open_store, storage_error};
 use crate::commands::say;
-use crate::config::NodeConfig;
+use crate::config::{CHAIN_FILE, NodeConfig};
 use crate::datadir::Datadir;
 use crate::exit::Fatal;
 
@@ -25,10 +26,28 @@ pub fn backup(config: NodeConfig, action: BackupAction) -> Result<(), Fatal> {
         BackupAction::Create(target) => create(&config, &target, out),
         BackupAction::Verify(path) => {
             let check = backup::check(&path).map_err(|error| backup_error(&config, error))?;
+            check_chain_file(&config, &path)?;
             show_check(&check, out)?;
             say(out, "the backup is whole")
         }
         BackupAction::Restore(path) => restore(&config, &path, out),
+    }
+}
+
+/// Compares the chain file beside a backup's database with the one in it: people start chains from it.
+fn check_chain_file(config: &NodeConfig, path: &Path) -> Result<(), Fatal> {
+    let options = RocksOptions { read_only: true, create: false, ..RocksOptions::default() };
+    let store = RocksStore::open(&path.join("chaindata"), options);
+    let store = store.map_err(|error| storage_error(&config.data.dir, error))?;
+    let damaged =
+        |problem: String| Fatal::BackupDamaged { cause: format!("the backup in {}: {problem}", path.display()) };
+    let Some(stored) = chain::stored_chain_file(&store).map_err(|error| damaged(error.to_string()))? else {
+        return Ok(());
+    };
+    match std::fs::read_to_string(path.join(CHAIN_FILE)) {
+        Ok(text) if text == stored => Ok(()),
+        Ok(_) => Err(damaged(format!("{CHAIN_FILE} is not the chain file of its database"))),
+        Err(error) => Err(damaged(format!("{CHAIN_FILE}: {error}"))),
     }
 }
 
@@ -64,7 +83,7 @@ fn ask_node(config: &NodeConfig, target: &Path, held: Fatal) -> Result<(u64, Str
     let number = text("/result/number").and_then(|number| u64::from_str_radix(number.strip_prefix("0x")?, 16).ok());
     match (number, text("/result/hash")) {
         (Some(number), Some(hash)) => Ok((number, hash)),
-        _ => Err(Fatal::Disk { cause: format!("{}: the node ended before it answered", config.ipc.path.display()) }),
+        _ => Err(Fatal::disk(format!("{}: the node ended before it answered", config.ipc.path.display()))),
     }
 }
 
@@ -78,8 +97,22 @@ fn restore(config: &NodeConfig, path: &Path, out: &mut dyn Write) -> Result<(), 
         );
         return Err(Fatal::config(cause, remedy));
     }
-    let _held = Datadir::open(&config.data)?;
-    let check = backup::restore(path, &database).map_err(|error| backup_error(config, error))?;
+    // What is no backup makes no data directory.
+    BackupRecord::read(path).map_err(|error| backup_error(config, error))?;
+    let was_there = config.data.dir.exists();
+    let held = Datadir::open(&config.data)?;
+    let check = match backup::restore(path, &database) {
+        Ok(check) => check,
+        Err(error) => {
+            // What is not whole goes: nobody may take it for a chain. What cannot be removed harms nothing: its name says what it is.
+            let _ = std::fs::remove_dir_all(database.with_file_name("chaindata.part"));
+            if !was_there {
+                let _ = std::fs::remove_dir_all(&config.data.dir);
+            }
+            return Err(backup_error(config, error));
+        }
+    };
+    drop(held);
     show_check(&check, out)?;
     say(out, format_args!("restored into     {}", config.data.dir.display()))
 }
@@ -91,7 +124,7 @@ fn backup_error(config: &NodeConfig, error: BackupError) -> Fatal {
             Fatal::config(error, "name a directory that `drawbridge backup create` has made")
         }
         BackupError::Damaged { .. } => Fatal::BackupDamaged { cause: error.to_string() },
-        BackupError::Io { .. } => Fatal::Disk { cause: error.to_string() },
+        BackupError::Io { .. } => Fatal::disk(error),
         BackupError::Storage(error) => storage_error(&config.data.dir, error),
     }
 }

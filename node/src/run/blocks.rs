@@ -2,14 +2,15 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chain::ImportError;
 use chain::files::{self, FileError, ImportReport};
 use tracing::info;
 
+use super::block_files::{BlockReader, BlockWriter};
 use super::database::require_database;
 use super::ledger::{ForeignSeals, open, open_with, storage_error};
 use super::{Export, now_seconds};
@@ -35,11 +36,11 @@ pub fn export(config: NodeConfig, what: Export, screen: &Screen) -> Result<(), F
     }
     let part = part_of(&what.file);
     let file = File::create(&part).map_err(|error| Fatal::io(&part, &error))?;
-    let mut out = BufWriter::new(file);
+    let mut out = BlockWriter::new(file, &what.file);
     let progress = Progress::new(screen, Work::Export, last - first + 1);
     let written = files::export(&view, &mut out, first, last, |number| progress.at(number - first + 1, "", ""))
         .map_err(|error| file_error(&config, &what.file, error, REMEDY))?;
-    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| Fatal::io(&part, &error))?;
+    out.finish().map_err(|error| Fatal::io(&part, &error))?;
     std::fs::rename(&part, &what.file).map_err(|error| Fatal::io(&what.file, &error))?;
     drop(progress);
     info!(blocks = written, file = %what.file.display(), "exported");
@@ -66,9 +67,11 @@ pub fn import(config: NodeConfig, files: Vec<PathBuf>, seals: ForeignSeals, scre
         let size = file.metadata().map_or(0, |metadata| metadata.len());
         let progress = Progress::new(screen, Work::Import, size);
         let begun = Instant::now();
-        let report = files::import(&opened.ledger, BufReader::new(file), now_seconds, |report| {
+        let BlockReader { input, compressed } = BlockReader::new(file).map_err(|error| Fatal::io(path, &error))?;
+        let report = files::import(&opened.ledger, input, now_seconds, |report| {
             let (pace, gas) = rates(report, begun);
-            progress.at(report.bytes, &pace, &gas);
+            let bytes = compressed.as_ref().map_or(report.bytes, |read| read.load(Ordering::Relaxed));
+            progress.at(bytes, &pace, &gas);
         });
         drop(progress);
         let report = match report {
@@ -110,6 +113,13 @@ fn file_error(config: &NodeConfig, path: &Path, error: FileError, remedy: &str) 
         FileError::Io(error) => Fatal::io(path, &error),
         FileError::Range { .. } => Fatal::Usage { cause },
         FileError::View(_) => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause },
+        FileError::Import { number: 0, hash, .. } => {
+            let cause = format!("{}: the genesis block differs: its block 0 is {hash}", path.display());
+            Fatal::config(
+                cause,
+                "name a file of this chain, or a data directory of that one; nothing of it was imported",
+            )
+        }
         FileError::Import { error, .. } => match *error {
             ImportError::Storage(error) => storage_error(&config.data.dir, error),
             ImportError::Corrupt(_) => Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause },

@@ -77,7 +77,8 @@ fn rewind(config: &NodeConfig, number: u64) -> Result<(), Fatal> {
 
 /// Refuses a data directory without a database, so that a misspelt one does not become a new chain.
 pub(super) fn require_database(config: &NodeConfig) -> Result<(), Fatal> {
-    if config.data.database_dir().exists() {
+    let database = config.data.database_dir();
+    if database.try_exists().map_err(|error| Fatal::io(&database, &error))? {
         return Ok(());
     }
     let cause = format!("there is no database in {}", config.data.dir.display());

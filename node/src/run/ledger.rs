@@ -5,12 +5,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alloy_primitives::B256;
 use chain::{ImportError, Ledger, LedgerConfig, LedgerHandle, OpenError, PoolConfig, index};
 use consensus::{Genesis, genesis};
 use storage::{Durability, RocksOptions, RocksStore, StorageError, Store};
 use tracing::{info, warn};
 
 use crate::accounts::dev_accounts;
+use crate::commands::genesis::chain_file_text;
 use crate::config::values::Fsync;
 use crate::config::{ChainFileChoice, DEV_MNEMONIC, DevConfig, NodeConfig};
 use crate::datadir::Datadir;
@@ -83,7 +85,7 @@ pub(super) fn open_with(config: &NodeConfig, seals: ForeignSeals) -> Result<Open
     complete_index(config, &*store)?;
     let ledger = Ledger::open(store.clone(), &genesis, &text, ledger_config(config))
         .map_err(|error| open_error(&config.data.dir, error))?;
-    keep_chain_file(config, &text)?;
+    keep_chain_file(config, &text, genesis.header.hash())?;
     Ok(Opened { ledger, genesis, store, datadir })
 }
 
@@ -110,12 +112,18 @@ fn complete_index(config: &NodeConfig, store: &dyn Store) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Puts a copy of the chain file beside the database, where people and `dumpgenesis` find it.
-fn keep_chain_file(config: &NodeConfig, text: &str) -> Result<(), Fatal> {
+/// Puts a copy of the chain file beside the database, where people and `dumpgenesis` find it. One of the same chain stays as it is; one
+/// of another chain, such as one that was deleted, is put aside.
+fn keep_chain_file(config: &NodeConfig, text: &str, hash: B256) -> Result<(), Fatal> {
     let path = config.data.chain_file();
     // A power cut may have left a file without its content.
-    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0) {
-        return Ok(());
+    if let Some(kept) = fs::read_to_string(&path).ok().filter(|kept| !kept.is_empty()) {
+        if Genesis::parse(&kept).is_ok_and(|(kept, _)| kept.header.hash() == hash) {
+            return Ok(());
+        }
+        let aside = path.with_extension("json.old");
+        warn!(file = %path.display(), aside = %aside.display(), "the chain file is of another chain than the database: it is put aside");
+        fs::rename(&path, &aside).map_err(|error| Fatal::io(&path, &error))?;
     }
     let written = fs::File::create(&path).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
@@ -148,8 +156,25 @@ fn chain_file(config: &NodeConfig, store: &dyn Store) -> Result<String, Fatal> {
             Fatal::config(format!("chain file {}: {error}", path.display()), "name a file that can be read")
         }),
         ChainFileChoice::Dev => dev_chain_file(&config.dev.clone().unwrap_or_default()),
-        ChainFileChoice::Stored => Ok(stored.unwrap_or_else(|| genesis::PRIVATE.to_owned())),
+        ChainFileChoice::Stored => match stored {
+            Some(stored) => Ok(stored),
+            None => chain_file_text(config),
+        },
     }
+}
+
+/// Returns the hash of the genesis block in the database, where there is one; the data directory must be held.
+pub(crate) fn stored_genesis(config: &NodeConfig) -> Result<Option<B256>, Fatal> {
+    if !config.data.database_dir().exists() {
+        return Ok(None);
+    }
+    let store = open_store(config)?;
+    let stored = chain::stored_chain_file(&*store).map_err(|error| open_error(&config.data.dir, error))?;
+    let hash_of = |text: String| match Genesis::parse(&text) {
+        Ok((genesis, _)) => Ok(genesis.header.hash()),
+        Err(error) => Err(Fatal::DatabaseCorrupt { datadir: config.data.dir.clone(), cause: error.to_string() }),
+    };
+    stored.map(hash_of).transpose()
 }
 
 /// Returns the chain file of the development chain; other accounts than the well-known ten are given the same balance.
@@ -202,8 +227,8 @@ pub(crate) fn storage_error(datadir: &Path, error: StorageError) -> Fatal {
     let datadir = datadir.to_path_buf();
     match error {
         StorageError::Locked { pid, .. } => Fatal::DatadirLocked { datadir, pid },
-        StorageError::Io(cause) => Fatal::Disk { cause },
-        error @ StorageError::Full(_) => Fatal::Disk { cause: error.to_string() },
+        StorageError::Io(cause) => Fatal::disk(cause),
+        error @ StorageError::Full(_) => Fatal::disk(error),
         error @ (StorageError::Corrupt(_) | StorageError::LogDamaged { .. } | StorageError::Row { .. }) => {
             Fatal::DatabaseCorrupt { datadir, cause: error.to_string() }
         }
@@ -217,7 +242,8 @@ fn open_error(datadir: &Path, error: OpenError) -> Fatal {
             Fatal::DatabaseNewer { datadir: datadir_path, have: found, known: chain::FORMAT }
         }
         OpenError::GenesisMismatch { have, new, difference } => {
-            Fatal::GenesisMismatch { datadir: datadir_path, have, want: new, difference: Some(difference) }
+            let difference = Some(difference.into());
+            Fatal::GenesisMismatch { datadir: datadir_path, have, want: new, difference, file: None }
         }
         OpenError::Corrupt(cause) => Fatal::DatabaseCorrupt { datadir: datadir_path, cause },
         OpenError::Storage(error) => storage_error(datadir, error),

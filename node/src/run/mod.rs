@@ -1,6 +1,7 @@
 //! The commands that need a chain: the node itself, `init`, `import`, `export` and `db`.
 
 mod backup;
+mod block_files;
 mod blocks;
 mod catching_up;
 mod database;
@@ -19,10 +20,10 @@ pub use backup::backup;
 pub use blocks::{export, import};
 pub use database::db;
 pub use devices::device_serve;
-pub(crate) use ledger::storage_error as storage_failure;
 pub use ledger::{ForeignSeals, init};
+pub(crate) use ledger::{storage_error as storage_failure, stored_genesis};
 pub(crate) use network::{key_error, start_error};
-pub use serve::node;
+pub use serve::{StopSignals, node};
 pub use signer::{KeystoreSigner, MinerSwitch};
 
 /// Which blocks `export` writes, and where.

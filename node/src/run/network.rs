@@ -114,9 +114,10 @@ fn machine_config(config: &NodeConfig, opened: &Opened) -> MachineConfig {
 pub(crate) fn key_error(error: &KeyFileError) -> Fatal {
     match error {
         KeyFileError::Io { path, source } => match source.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::AlreadyExists => {
-                Fatal::key(error, "name another file; a key is never overwritten")
+            std::io::ErrorKind::NotFound => {
+                Fatal::key(error, "correct the path: there is no such file, or no such folder to write it into")
             }
+            std::io::ErrorKind::AlreadyExists => Fatal::key(error, "name another file; a key is never overwritten"),
             _ => Fatal::io(path, source),
         },
         KeyFileError::Malformed { .. } => Fatal::key(error, "name the right file, or make a new key"),

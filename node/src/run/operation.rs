@@ -1,16 +1,17 @@
 //! What operators ask a running node for over JSON-RPC and HTTP: chains in files, and how it is.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chain::files::FileError;
 use chain::{LedgerHandle, files};
 use consensus::{DifficultyRule, EmptyBlocks};
 use network::p2p::NetworkHandle;
 use rpc::{ChainFiles, Criterion, Health, ReadinessDemands};
 
+use super::block_files::{BlockReader, BlockWriter};
 use super::now_seconds;
 
 /// The least space on the disk, in bytes, with which a node counts as ready.
@@ -42,16 +43,21 @@ impl ChainFiles for LedgerFiles {
             return Err("location would overwrite an existing file".to_owned());
         }
         let file = File::options().write(true).create_new(true).open(path).map_err(|error| failed(&error))?;
-        let mut out = BufWriter::new(file);
+        let mut out = BlockWriter::new(file, path);
         files::export(&view, &mut out, first, last, |_| {}).map_err(|error| failed(&error))?;
-        out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| failed(&error))
+        out.finish().map_err(|error| failed(&error))
     }
 
     fn import(&self, path: &Path) -> Result<(), String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let file = File::open(path).map_err(|error| failed(&error))?;
-        let report = files::import(&self.ledger, BufReader::new(file), now_seconds, |_| {});
-        report.map(drop).map_err(|error| failed(&error))
+        let reader = BlockReader::new(file).map_err(|error| failed(&error))?;
+        files::import(&self.ledger, reader.input, now_seconds, |_| {}).map(drop).map_err(|error| match error {
+            FileError::Import { number: 0, hash, .. } => {
+                failed(&format!("the genesis block differs: its block 0 is {hash}"))
+            }
+            error => failed(&error),
+        })
     }
 }
 

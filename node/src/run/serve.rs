@@ -11,7 +11,8 @@ use alloy_primitives::Address;
 use chain::{Fact, ImportError, TransactionOrder};
 use rpc::{DevChain, DevTerms, Operation, RpcConfig, RpcHandle, ServeError, Services};
 use storage::StorageError;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
@@ -44,11 +45,38 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// What the version of a development chain begins with: tools that offer to change a chain by hand look for this word.
 const DEV_VERSION_PREFIX: &str = "anvil-compatible/";
 
+/// Hears SIGINT and SIGTERM from the first moment on, so that a node which is told to stop while it still starts stops cleanly too.
+pub struct StopSignals {
+    runtime: Runtime,
+    interrupted: Signal,
+    terminated: Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The system gives no threads or no signals.
+    pub fn listen() -> Result<Self, Fatal> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Fatal::Internal { cause: format!("no runtime: {error}") })?;
+        let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
+        let inside = runtime.enter();
+        let interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
+        let terminated = signal(SignalKind::terminate()).map_err(internal)?;
+        drop(inside);
+        Ok(Self { runtime, interrupted, terminated })
+    }
+}
+
 /// Runs a node until it is told to stop; `log` changes how much it writes about itself.
 ///
 /// # Errors
 /// A condition that ends the program.
-pub fn node(config: NodeConfig, log: LogHandle) -> Result<(), Fatal> {
+pub fn node(config: NodeConfig, log: LogHandle, stop: StopSignals) -> Result<(), Fatal> {
+    let StopSignals { runtime, interrupted, terminated } = stop;
     let opened = open(&config)?;
     let keystore = Arc::new(open_keystore(&config.accounts, config.dev.as_ref())?);
     refuse_exposed_unlock(&config)?;
@@ -67,11 +95,8 @@ pub fn node(config: NodeConfig, log: LogHandle) -> Result<(), Fatal> {
     if config.miner.enabled || config.dev.is_some() {
         start_mining(&miner, &keystore)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fatal::Internal { cause: format!("no runtime: {error}") })?;
-    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, (miner.clone(), time), log, failure));
+    let told = Told { interrupted, terminated, failure };
+    let ended = runtime.block_on(serve_until_stopped(&config, &opened, keystore, (miner.clone(), time), log, told));
     miner.shut_down();
     runtime.shutdown_timeout(Duration::from_millis(500));
     rotate_journal(&opened);
@@ -80,17 +105,22 @@ pub fn node(config: NodeConfig, log: LogHandle) -> Result<(), Fatal> {
     ended.and(closed)
 }
 
+/// What ends a node.
+struct Told {
+    interrupted: Signal,
+    terminated: Signal,
+    failure: watch::Receiver<Option<ImportError>>,
+}
+
 async fn serve_until_stopped(
     config: &NodeConfig,
     opened: &Opened,
     keystore: Arc<Keystore>,
     (miner, time): (Miner, Time),
     log: LogHandle,
-    mut failure: watch::Receiver<Option<ImportError>>,
+    told: Told,
 ) -> Result<(), Fatal> {
-    let internal = |error: std::io::Error| Fatal::Internal { cause: format!("no signals: {error}") };
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(internal)?;
-    let mut terminated = signal(SignalKind::terminate()).map_err(internal)?;
+    let Told { mut interrupted, mut terminated, mut failure } = told;
     let mut meeting = Meeting::start(config, opened)?;
     let devices = NodeDevices::new();
     if config.mqtt.enabled {
@@ -230,8 +260,9 @@ impl Meeting {
         let network = network::start(config, opened, allowed)?;
         let handle = network.as_ref().map(|network| network.handle.clone());
         let is_stopping = Arc::new(AtomicBool::new(false));
-        let mut operation = Operation::alone(config.data.dir.clone());
-        operation.files = Arc::new(LedgerFiles { ledger: opened.ledger.clone(), datadir: config.data.dir.clone() });
+        let datadir = std::path::absolute(&config.data.dir).map_err(|error| Fatal::io(&config.data.dir, &error))?;
+        let mut operation = Operation::alone(datadir.clone());
+        operation.files = Arc::new(LedgerFiles { ledger: opened.ledger.clone(), datadir });
         operation.health = Arc::new(NodeHealth {
             ledger: opened.ledger.clone(),
             network: handle.clone(),

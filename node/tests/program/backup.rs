@@ -67,7 +67,7 @@ fn nothing_is_overwritten_and_each_refusal_says_what_to_do() {
     home.write("copy/backup.txt", "genesis none\n");
     home.run("backup verify copy").failed(65, &["copy is no backup", "backup.txt"]);
     assert_eq!(home.head("node"), before);
-    assert!(!home.join("other/chaindata").exists() && !home.join("absent").exists());
+    assert!(!home.join("other").exists() && !home.join("absent").exists());
 }
 
 #[test]
@@ -90,10 +90,18 @@ fn a_damaged_backup_is_found_and_not_put_back() {
         home.write("good/backup.txt", record);
         home.run("backup verify good").failed(78, &["the backup in good is damaged"]);
         home.run("backup restore --datadir restored good").failed(78, &["damaged", "another backup"]);
-        assert!(!home.join("restored/chaindata").exists(), "{case}");
+        assert!(!home.join("restored").exists(), "{case}: nothing of it stays");
     }
     fs::write(table, whole).unwrap();
     home.write("good/backup.txt", good);
+    let chain_file = home.read("good/genesis.json");
+    let edited = String::from_utf8(chain_file.clone()).unwrap().replacen("chainId", "chainID", 1);
+    home.write("good/genesis.json", edited);
+    home.run("backup verify good").failed(78, &["good", "genesis.json is not the chain file of its database"]);
+    fs::remove_file(home.join("good/genesis.json")).unwrap();
+    home.run("backup verify good").failed(78, &["good", "genesis.json", "No such file"]);
+    home.write("good/genesis.json", chain_file);
+    home.run("backup verify good").succeeded();
     home.run("backup restore --datadir restored good").succeeded();
     home.verify("restored");
 }

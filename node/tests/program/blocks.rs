@@ -107,3 +107,26 @@ fn another_chains_blocks_are_refused() {
         assert_eq!(home.head("other").1, 0);
     }
 }
+
+#[test]
+fn files_whose_names_end_in_gz_are_compressed_and_read_by_what_is_in_them() {
+    let home = exported();
+    home.run("export --datadir node chain.rlp.gz").succeeded();
+    let packed = home.read("chain.rlp.gz");
+    assert!(packed.starts_with(&[0x1f, 0x8b]) && packed.len() < home.read("chain.rlp").len(), "{} bytes", packed.len());
+    home.write("renamed.rlp", &packed);
+    for (datadir, file) in [("gz", "chain.rlp.gz"), ("renamed", "renamed.rlp")] {
+        start(&home, datadir);
+        home.run(&format!("import --datadir {datadir} {file}")).succeeded();
+        assert_eq!(home.head(datadir), home.head("node"));
+    }
+    home.write("cut.rlp.gz", &packed[..packed.len() / 2]);
+    start(&home, "cut");
+    assert_ne!(home.run("import --datadir cut cut.rlp.gz").code, 0);
+}
+
+#[test]
+fn the_file_of_another_chain_is_refused_by_its_genesis_block() {
+    let home = exported();
+    home.run("import --datadir other chain.rlp").failed(65, &["chain.rlp", "the genesis block differs"]);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::{ADDRESS, Home, Node, Signal, number};
+use super::support::{ADDRESS, Home, Node, Ran, Signal, number};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -59,6 +59,20 @@ fn one_command_makes_a_network_and_one_runs_it() {
     assert!(difficulty("slow") > 20 * difficulty("net"), "{} and {}", difficulty("slow"), difficulty("net"));
     home.run("network new --out said --nodes 1 --lightkdf --difficulty 5000000").succeeded();
     assert_eq!(difficulty("said"), 5_000_000);
+    // What cannot be is known before anything is written.
+    for (flags, expected) in [
+        (["--hosts", "foo bar"], "`foo bar` is neither"),
+        (["--rpc-port", "30304"], "--port 30303 and --rpc-port 30304"),
+        (["--image", "a: b"], "--image"),
+        (["--heartbeat", "99999999"], "99999999 is not in"),
+        (["--chain-id", "0"], "0 is not in"),
+    ] {
+        let ran = Ran::of(
+            &home.program().args(["network", "new", "--out", "bad", "--lightkdf"]).args(flags).output().unwrap(),
+        );
+        assert!(ran.code == 2 && ran.err.contains(expected), "{flags:?}: {}{}", ran.out, ran.err);
+        assert!(!home.join("bad").exists(), "{flags:?}");
+    }
     let low = home.run("network new --out low --difficulty 5");
     assert!(low.code == 2 && low.err.contains("5 is not in 131072.."), "{} {}", low.code, low.err);
 
@@ -133,4 +147,29 @@ fn a_ticket_is_all_that_a_new_machine_needs() {
         let stopped = miner.stop(Signal::Term);
         assert_eq!(stopped.code, Some(0), "{}", stopped.log);
     }
+}
+
+#[test]
+fn a_node_that_cannot_start_says_why_through_whatever_started_it() {
+    let home = Home::new();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    home.run(&format!("network new --nodes 1 --rpc-nodes 0 --lightkdf --out net --port {port}")).succeeded();
+    let reason = format!("{port} is already in use");
+    home.run("network run net --seconds 20").failed(65, &[&reason, "--port", "net/node1/node.log"]);
+
+    let script = |names: &[&str], program: &str| {
+        let mut script = std::process::Command::new(home.join("net/start.sh"));
+        script.args(names).current_dir(home.path()).env_clear().env("HOME", home.path()).env("PATH", "/usr/bin:/bin");
+        Ran::of(&script.env("DRAWBRIDGE", program).output().unwrap())
+    };
+    let program = env!("CARGO_BIN_EXE_drawbridge");
+    let ran = script(&[], program);
+    assert_eq!(ran.code, 69, "{}{}", ran.out, ran.err);
+    for expected in [format!("node1: error: 0.0.0.0:{reason}"), "node1: remedy: ".to_owned()] {
+        assert!(ran.err.contains(&expected), "no `{expected}` in {}", ran.err);
+    }
+    assert!(!home.join("net/node1/stderr").exists());
+    script(&["node7"], program).failed(65, &["node7/node.toml", "node1"]);
+    script(&[], "no-such-program").failed(127, &["no-such-program", "PATH", "DRAWBRIDGE="]);
 }

@@ -222,7 +222,7 @@ fn a_newer_format_is_left_alone() {
 }
 
 /// Runs the program as nobody where root tests; to other users the permissions apply themselves.
-fn as_nobody(home: &Home, line: &str) -> Ran {
+pub(crate) fn as_nobody(home: &Home, line: &str) -> Ran {
     let is_root =
         fs::metadata("/proc/self").map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0).unwrap();
     let mut command = home.program();
@@ -336,4 +336,27 @@ fn a_log_that_lost_what_was_synced_is_refused_until_the_loss_is_accepted() {
     assert!(left_number < number && left != hash, "block {left_number} of {number} is the head");
     mine(&home, 2);
     home.verify("node");
+}
+
+#[test]
+fn a_wrong_path_is_told_as_one() {
+    let home = Home::new();
+    mine(&home, 1);
+    home.run("backup create --datadir node copy").succeeded();
+    for (line, code, expected) in [
+        ("network run nope", 74, ["nope", "nothing is there"]),
+        ("network new --lightkdf --out pw.txt", 74, ["pw.txt", "something else stands there"]),
+        ("import --datadir node --dev nope.rlp", 74, ["nope.rlp", "nothing is there"]),
+        ("export --datadir node nope/x.rlp", 74, ["nope/x.rlp", "nothing is there"]),
+        ("bootnode --nodekey node", 74, ["node", "a folder stands"]),
+        ("backup restore --datadir pw.txt copy", 74, ["pw.txt", "something else stands there"]),
+        ("bootnode --genkey nope/key", 77, ["nope/key", "no such folder"]),
+        ("--datadir other --port 0 --p2p.swarmkey none.key", 77, ["none.key", "no such file"]),
+        ("--datadir other --port 0 --nodekey nope/key", 77, ["nope/key", "no such folder"]),
+    ] {
+        home.run(line).failed(code, &expected);
+    }
+    // One that is no text is not taken for a folder of that name.
+    home.write("number.toml", "datadir = 5\n");
+    home.run("config print --config number.toml").failed(65, &["number.toml", "datadir", "in quotes"]);
 }

@@ -169,6 +169,12 @@ fn nodes_of_another_chain_are_told_which_rule_differs() {
     }
     let line = one.wait_line("parted from a peer");
     assert!(line.contains("block_reward") && line.contains("theirs 7"), "{line}");
+    // The caller calls again and is not let in; what it had been told stays.
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(100));
+        let refused = other.call("admin_peers", json!([]))[0]["refused"].clone();
+        assert!(refused.as_str().is_some_and(|reason| reason.contains("config.pow.block_reward: ours")), "{refused}");
+    }
     other.end();
     one.end();
 }
@@ -184,7 +190,7 @@ fn a_node_without_the_swarm_key_cannot_talk() {
     wait_peers(&member, 1);
     for (name, key) in [("c", "--p2p.swarmkey other.key"), ("d", "")] {
         let stranger = start(&home, name, &format!("{key} --p2p.static {address}"));
-        wait_refusal(&stranger, "the swarm keys differ");
+        wait_refusal(&stranger, "swarm key");
         assert_eq!(peers(&stranger), 0);
         stranger.end();
     }
@@ -249,6 +255,13 @@ fn the_list_of_accounts_decides_whose_transactions_are_taken() {
     assert_eq!(refused["message"], json!("Sender account not authorized to send transactions"));
     assert_eq!(node.call("perm_addAccountsToAllowlist", json!([[ADDRESS]])), json!("Success"));
     assert_eq!(node.call("perm_getAccountsAllowlist", json!([])), json!([ADDRESS]));
+    for method in ["perm_addAccountsToAllowlist", "perm_removeAccountsFromAllowlist"] {
+        let refused = node.try_call(method, json!([["0x1"]])).unwrap_err();
+        assert_eq!(
+            (&refused["code"], &refused["message"]),
+            (&json!(-32000), &json!("Request contains an invalid account"))
+        );
+    }
     node.send(transfer());
     node.end();
 }
@@ -265,7 +278,7 @@ fn peers_are_added_and_removed_by_admin_methods() {
     assert_eq!(one.call("admin_removePeer", json!([address(&other)])), json!(true));
     wait_peers(&one, 0);
     assert_eq!(other.call("admin_removeTrustedPeer", json!([peer_id(&one)])), json!(true));
-    assert!(one.call("admin_datadir", json!([])).as_str().unwrap().ends_with('a'));
+    assert_eq!(one.call("admin_datadir", json!([])), json!(home.join("a")));
     one.end();
     other.end();
 }
@@ -336,10 +349,78 @@ fn chains_are_written_and_read_over_json_rpc() {
     let other = start(&home, "b", "");
     assert_eq!(other.call("admin_importChain", json!([file])), json!(true));
     assert_eq!((other.block_number(), hash_of(&other, 3)), (3, hash_of(&one, 3)));
+    let packed = home.join("packed.rlp.gz").display().to_string();
+    assert_eq!(one.call("admin_exportChain", json!([packed])), json!(true));
+    assert!(home.read("packed.rlp.gz").starts_with(&[0x1f, 0x8b]));
+    assert_eq!(other.call("admin_importChain", json!([packed])), json!(true));
     let part = home.join("part.rlp").display().to_string();
     assert_eq!(other.call("admin_exportChain", json!([part, 2, 3])), json!(true));
     assert!(home.read("part.rlp").len() < home.read("chain.rlp").len());
     assert!(other.try_call("admin_importChain", json!(["/nowhere"])).is_err());
     one.end();
     other.end();
+}
+
+#[test]
+fn limits_are_told_on_both_sides_and_no_swarm_key_is_blamed() {
+    let home = home(json!({"empty_blocks": "never"}));
+    let full = start(&home, "a", "--maxpeers 1");
+    let first = start(&home, "b", &format!("--p2p.static {}", address(&full)));
+    wait_peers(&full, 1);
+    for (name, flag) in [("c", "--p2p.static"), ("d", "--bootnodes")] {
+        let mut late = start(&home, name, &format!("{flag} {}", address(&full)));
+        wait_refusal(&full, "(--maxpeers)");
+        wait_refusal(&late, "have no room");
+        let doctor = home.run(&format!("doctor --datadir {name} --genesis chain.json"));
+        assert!(doctor.out.contains("raise --maxpeers there"), "{}", doctor.out);
+        assert!(late.log().contains("no connection to a peer"), "{}", late.log());
+        late.end();
+    }
+    first.end();
+    full.end();
+
+    let narrow = start(&home, "a", "--p2p.maxperip 1");
+    let first = start(&home, "b", &format!("--p2p.static {}", address(&narrow)));
+    wait_peers(&narrow, 1);
+    let late = start(&home, "c", &format!("--p2p.static {}", address(&narrow)));
+    wait_refusal(&narrow, "(--p2p.maxperip)");
+    let refused = wait_refusal(&late, "may have no room");
+    assert!(!refused["refused"].as_str().unwrap().contains("keys differ"), "{refused}");
+    late.end();
+    first.end();
+    narrow.end();
+
+    // Who has no memory for others neither calls nor lets anybody in, and says so.
+    let other = start(&home, "b", "");
+    let mut poor = start(&home, "a", &format!("--p2p.maxmemory 1 --p2p.static {}", address(&other)));
+    wait_refusal(&poor, "(--p2p.maxmemory)");
+    assert_eq!(other.call("admin_addPeer", json!([address(&poor)])), json!(true));
+    wait_refusal(&other, "may have no room");
+    for line in ["no connection to a peer", "refused a connection"] {
+        assert!(poor.log().contains(line), "{}", poor.log());
+    }
+    poor.end();
+    other.end();
+}
+
+#[test]
+fn whoever_hangs_up_or_begins_anew_is_not_suspected_of_another_key() {
+    let home = home(json!({"empty_blocks": "never"}));
+    home.write("swarm.key", format!("/key/swarm/psk/1.0.0/\n/base16/\n{}\n", "11".repeat(32)));
+    for (name, key) in [("a", "--p2p.swarmkey swarm.key"), ("b", "")] {
+        let mut one = start(&home, name, key);
+        let place: Vec<String> = address(&one).split('/').map(str::to_owned).collect();
+        // As whoever looks whether the port is open does, and a node that ends.
+        for bytes in [&b""[..], b"/multi"] {
+            let mut visitor = std::net::TcpStream::connect(format!("{}:{}", place[2], place[4])).unwrap();
+            std::io::Write::write_all(&mut visitor, bytes).unwrap();
+        }
+        let member = start(&home, "c", &format!("{key} --p2p.static {}", address(&one)));
+        wait_peers(&one, 1);
+        member.end();
+        wait_peers(&one, 0);
+        let peers = one.call("admin_peers", json!([]));
+        assert!(!peers.to_string().contains("swarm key") && !one.log().contains("swarm keys differ"), "{}", one.log());
+        one.end();
+    }
 }

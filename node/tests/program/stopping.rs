@@ -130,3 +130,18 @@ fn a_dev_chain_without_a_data_directory_leaves_nothing_behind() {
     let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.iter().all(|path| path.is_file()), "{left:?}");
 }
+
+#[test]
+fn a_node_that_is_stopped_while_it_starts_stops_cleanly_too() {
+    let home = Home::new();
+    for signal in [Signal::Term, Signal::Int] {
+        let mut command = home.program();
+        // The first line of the log, which stands there before the database is opened.
+        command.args(["--datadir", "node", "--color", "never", "--rpc", "--http.port", "0"]);
+        let mut node = Node::launch(command);
+        node.wait_line("--rpc");
+        let stopped = node.stop(signal);
+        assert_eq!(stopped.code, Some(0), "{}", stopped.log);
+    }
+    home.verify("node");
+}

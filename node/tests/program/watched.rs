@@ -129,6 +129,10 @@ fn health_lists_its_criteria_and_a_lonely_node_is_not_ready() {
         let ready = get(address, "/readyz");
         assert_eq!(ready.status, 503);
         assert!(ready.body.contains("[-] peers: 0, at least 1"), "{ready:?}");
+        for demand in ["minPeers=abc", "maxBlocksBehind=-1"] {
+            let refused = get(address, &format!("/readyz?{demand}"));
+            assert!(refused.status == 400 && refused.body.starts_with(demand), "{refused:?}");
+        }
         let content = get(address, "/readiness?minPeers=0&verbose");
         assert_eq!(content.status, 200, "{content:?}");
         for criterion in ["node", "peers", "sync", "head", "disk"] {

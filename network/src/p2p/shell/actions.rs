@@ -211,8 +211,10 @@ impl Shell {
             return self.refused_by(peer, "its name cannot be looked up".to_owned());
         }
         let options = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing);
-        // Why a call fails is told by an event.
-        let _ = self.swarm.dial(options.addresses(addresses).build());
+        // Why a call fails is told by an event, save where this node itself does not make it.
+        if let Err(error) = self.swarm.dial(options.addresses(addresses).build()) {
+            self.on_call_failed(peer, &error);
+        }
     }
 }
 

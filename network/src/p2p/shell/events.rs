@@ -1,28 +1,26 @@
 //! What happens in the swarm.
 
-use std::error::Error as _;
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use libp2p::core::ConnectedPoint;
-use libp2p::core::transport::TransportError;
 use libp2p::gossipsub::{MessageAcceptance, MessageId};
 use libp2p::request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure};
-use libp2p::swarm::{ConnectionDenied, DialError, ListenError, SwarmEvent};
+use libp2p::swarm::{DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, kad, mdns, ping};
 use tracing::{debug, info, warn};
 
 use super::answers::End;
+use super::reasons::{self, Cause};
 use super::{Shell, ShellError};
 use crate::machine::{Event, RequestFailure};
 use crate::message::limits::AGENT_BYTES_MAX;
 use crate::p2p::address::{ip_of, without_peer};
 use crate::p2p::behaviour::{NodeBehaviourEvent, note_addresses, usable};
-use crate::p2p::board::{Counters, Peer, RefusedPeer};
+use crate::p2p::board::{Counters, Ground, Peer, RefusedPeer};
 use crate::p2p::dialer::Reason;
 use crate::p2p::exchange::PROTOCOL;
-use crate::p2p::gate::Refused;
 use crate::p2p::handle::PeerChange;
 use crate::p2p::names::gossip_id;
 
@@ -155,7 +153,7 @@ impl Shell {
     fn on_closed(&mut self, peer: PeerId, cause: String) -> Result<(), ShellError> {
         debug!(%peer, cause, "disconnected");
         let is_ours = self.parting.remove(&peer).is_some();
-        self.visitors.forget(&peer);
+        let is_no_node = self.visitors.forget(&peer);
         self.answers.forget(&peer);
         self.dialer.disconnected(&peer, Instant::now());
         self.swarm.behaviour_mut().gossip.remove_blacklisted_peer(&peer);
@@ -164,12 +162,10 @@ impl Shell {
             info!(%peer, cause, peers = self.board.peer_count(), "a peer has gone");
             // Nobody may listen.
             let _ = self.changes.send(PeerChange { peer, address: known.address.to_string(), gone: Some(cause) });
-        } else if !is_ours && !self.announced.contains(&peer) && self.dialer.reason(&peer) == Some(Reason::Static) {
+        } else if !is_ours && !is_no_node && self.dialer.reason(&peer) >= Some(Reason::Boot) {
             let me = self.swarm.local_peer_id();
-            self.refused_by(
-                peer,
-                format!("it closed the connection at once: it may not list this node, {me}, or have no room"),
-            );
+            let text = format!("it closed the connection at once: it may not list this node, {me}, or have no room");
+            self.not_reached(peer, Cause { text, is_guess: true });
         }
         if self.announced.remove(&peer) {
             let peer = self.numbers.of(peer, &self.announced);
@@ -278,104 +274,59 @@ impl Shell {
         self.handle(Event::Response { peer, request, result })
     }
 
-    fn on_call_failed(&mut self, peer: PeerId, error: &DialError) {
+    pub(super) fn on_call_failed(&mut self, peer: PeerId, error: &DialError) {
         if matches!(error, DialError::DialPeerConditionFalse(_)) {
             return;
         }
         self.dialer.failed(&peer, Instant::now());
-        let reason = self.explain_call(error);
-        debug!(%peer, reason, "a call was in vain");
+        let cause = reasons::of_call(error, self.config.swarm_key);
+        debug!(%peer, reason = cause.text, "a call was in vain");
         // Whom the operator named is told of; others come and go.
         if self.dialer.reason(&peer) >= Some(Reason::Boot) {
-            self.refused_by(peer, reason);
+            self.not_reached(peer, cause);
         }
     }
 
     /// Notes a peer that could not be reached or turned us away, and tells it when that is news.
     pub(super) fn refused_by(&mut self, peer: PeerId, reason: String) {
+        self.not_reached(peer, Cause { text: reason, is_guess: false });
+    }
+
+    fn not_reached(&mut self, peer: PeerId, Cause { text: reason, is_guess }: Cause) {
         let address = self.dialer.addresses(&peer).next().map(ToString::to_string).unwrap_or_default();
         let at_ms = self.now_ms();
         let refused = RefusedPeer { id: Some(peer), address, agent: String::new(), reason, at_ms };
         let (address, reason) = (refused.address.clone(), refused.reason.clone());
-        if self.board.refuse(refused) {
+        let ground = if is_guess { Ground::Guess } else { Ground::Attempt };
+        if self.board.note(refused, ground) {
             warn!(%peer, address, reason, "no connection to a peer");
         }
     }
 
     fn on_visit_failed(&mut self, peer: Option<PeerId>, from: &Multiaddr, error: ListenError) {
-        let reason = match error {
-            ListenError::Denied { cause } => explain_denied(&cause),
-            ListenError::Transport(error) => self.explain_handshake(&error),
-            ListenError::LocalPeerId { .. } | ListenError::Aborted => return,
-            other @ ListenError::WrongPeerId { .. } => other.to_string(),
-        };
-        self.refused_visit(peer, from, reason);
+        match reasons::of_visit(&error, from, self.config.swarm_key) {
+            Some(cause) => self.turned_away(peer, from, cause),
+            None => debug!(%from, %error, "a visitor went before it said anything"),
+        }
     }
 
     /// Notes somebody who came and was turned away, and tells it when that is news.
     pub(super) fn refused_visit(&mut self, peer: Option<PeerId>, from: &Multiaddr, reason: String) {
+        self.turned_away(peer, from, Cause { text: reason, is_guess: false });
+    }
+
+    fn turned_away(&mut self, peer: Option<PeerId>, from: &Multiaddr, cause: Cause) {
+        let Cause { text: reason, is_guess } = cause;
         // Each visit comes from another port.
         let address = ip_of(from).map_or_else(|| from.to_string(), |ip| ip.to_string());
         let at_ms = self.now_ms();
         let refused =
             RefusedPeer { id: peer, address: address.clone(), agent: String::new(), reason: reason.clone(), at_ms };
-        if self.board.refuse(refused) {
+        let ground = if is_guess { Ground::Guess } else { Ground::Attempt };
+        if self.board.note(refused, ground) {
             let peer = peer.map(|peer| peer.to_string());
             warn!(peer, address, reason, "refused a connection");
         }
-    }
-
-    fn explain_call(&self, error: &DialError) -> String {
-        match error {
-            DialError::Denied { cause } => explain_denied(cause),
-            DialError::WrongPeerId { obtained, .. } => {
-                format!("another node is there, {obtained}: correct the peer id")
-            }
-            DialError::LocalPeerId { .. } => "the address is this node's own".to_owned(),
-            DialError::Transport(errors) => {
-                let texts: Vec<_> = errors
-                    .iter()
-                    .map(|(address, error)| format!("{address}: {}", self.explain_handshake(error)))
-                    .collect();
-                texts.join("; ")
-            }
-            other => other.to_string(),
-        }
-    }
-
-    /// Says why a connection did not come about. Keys that differ look like a broken handshake: what comes cannot be read.
-    fn explain_handshake(&self, error: &TransportError<std::io::Error>) -> String {
-        let TransportError::Other(error) = error else { return "no transport for this address".to_owned() };
-        // The error of the operating system is wrapped several times; its text alone is sure to be found. Whoever cannot read what
-        // comes resets the connection.
-        let cause = deepest(error);
-        let is_cut = ["reset by peer", "Broken pipe"].iter().any(|words| cause.contains(words));
-        if (cause.contains("os error") && !is_cut) || error.kind() == ErrorKind::ConnectionRefused {
-            return format!("{cause}: check address, port and firewall");
-        }
-        let ours = match self.config.swarm_key {
-            Some(key) => format!("ours has the fingerprint {}", key.fingerprint()),
-            None => "ours has none".to_owned(),
-        };
-        format!("the handshake failed ({cause}): the swarm keys differ, or it is no such node; {ours}")
-    }
-}
-
-/// Returns the text of the error that all others come from.
-fn deepest(error: &std::io::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = error.to_string();
-        source = error.source();
-    }
-    text
-}
-
-fn explain_denied(denied: &ConnectionDenied) -> String {
-    match denied.downcast_ref::<Refused>() {
-        Some(refused) => refused.to_string(),
-        None => denied.source().map_or_else(|| denied.to_string(), ToString::to_string),
     }
 }
 

@@ -7,6 +7,7 @@ mod actions;
 mod answers;
 mod events;
 mod numbers;
+mod reasons;
 mod visitors;
 mod work;
 

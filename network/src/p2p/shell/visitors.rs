@@ -45,9 +45,9 @@ impl Visitors {
         }
     }
 
-    /// Forgets somebody who has become a peer or is gone.
-    pub(super) fn forget(&mut self, peer: &PeerId) {
-        self.visitors.remove(peer);
+    /// Forgets somebody who has become a peer or is gone; tells whether it had said that it is no node.
+    pub(super) fn forget(&mut self, peer: &PeerId) -> bool {
+        self.visitors.remove(peer).is_some_and(|visitor| visitor.has_spoken)
     }
 
     /// Takes those whose time is over.
@@ -100,6 +100,6 @@ mod tests {
 
     #[test]
     fn peers_and_those_who_left_are_no_visitors() {
-        check(90, |visitors, peers, _| peers.iter().for_each(|peer| visitors.forget(peer)), &[]);
+        check(90, |visitors, peers, _| peers.iter().for_each(|peer| assert!(!visitors.forget(peer))), &[]);
     }
 }

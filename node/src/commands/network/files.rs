@@ -85,16 +85,53 @@ pub(super) fn unit(folder: &Path) -> String {
 /// Returns a script that starts the nodes which are named, or all, and ends them together.
 pub(super) fn start_script(nodes: &[PlannedNode]) -> String {
     let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
-    format!(
-        "#!/bin/sh\n# Starts all nodes of this network on this machine, or those that are named: ./start.sh node1 rpc1\n\
-         # DRAWBRIDGE names the program. Ctrl-C ends them.\nset -eu\ncd \"$(dirname \"$0\")\"\n\
-         [ $# -gt 0 ] || set -- {}\npids=\n\
-         trap 'trap - INT TERM; kill $pids 2>/dev/null; wait' INT TERM EXIT\n\
-         for name in \"$@\"; do\n  \"${{DRAWBRIDGE:-drawbridge}}\" --config \"$name/node.toml\" --log.file \"$name/node.log\" 2>/dev/null &\n  \
-         pids=\"$pids $!\"\n  echo \"$name: process $!, log $name/node.log\"\ndone\nwait\n",
-        names.join(" ")
-    )
+    START_SCRIPT.replace("NAMES", &names.join(" "))
 }
+
+/// The log goes to a file; of what a node writes beside it only the reason for which it ended is shown.
+const START_SCRIPT: &str = r#"#!/bin/sh
+# Starts all nodes of this network on this machine, or those that are named: ./start.sh node1 rpc1
+# DRAWBRIDGE names the program. Ctrl-C ends them.
+set -eu
+program=${DRAWBRIDGE:-drawbridge}
+command -v "$program" >/dev/null || {
+  echo "error: there is no program $program" >&2
+  echo "remedy: put drawbridge into a folder of PATH, or name it: DRAWBRIDGE=/path/to/drawbridge $0" >&2
+  exit 127
+}
+case $program in */*) program=$(cd "$(dirname "$program")" && pwd)/$(basename "$program") ;; esac
+cd "$(dirname "$0")"
+[ $# -gt 0 ] || set -- NAMES
+for name in "$@"; do
+  [ -f "$name/node.toml" ] || {
+    echo "error: there is no $name/node.toml" >&2
+    echo "remedy: name nodes of this folder: NAMES" >&2
+    exit 65
+  }
+done
+pids= names=$*
+finish() {
+  trap - INT TERM EXIT
+  kill $pids 2>/dev/null || :
+  wait
+  for name in $names; do rm -f "$name/stderr"; done
+}
+trap finish EXIT
+trap 'finish; exit 0' INT TERM
+for name in "$@"; do
+  rm -f "$name/stderr"
+  mkfifo "$name/stderr"
+  sed -n -e "s|^error: |$name: error: |p" -e "s|^remedy: |$name: remedy: |p" <"$name/stderr" >&2 &
+  "$program" --config "$name/node.toml" --log.file "$name/node.log" 2>"$name/stderr" >/dev/null &
+  pids="$pids $!"
+  echo "$name: process $!, log $name/node.log"
+done
+status=0
+for pid in $pids; do
+  wait "$pid" || status=$?
+done
+exit $status
+"#;
 
 /// Returns what to do with the folder.
 pub(super) fn readme(nodes: &[PlannedNode]) -> String {

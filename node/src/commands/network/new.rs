@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use alloy_primitives::{Address, hex};
+use consensus::Genesis;
 use network::p2p::{NodeKey, SwarmKey};
 use serde_json::{Value, json};
 
@@ -109,9 +110,52 @@ fn check(args: &NewArgs) -> Result<(), Fatal> {
     if highest > u32::from(u16::MAX) {
         return usage("the ports run beyond 65535: choose lower ones".to_owned());
     }
+    check_ports(args)?;
+    if let Some(host) = args.hosts.0.iter().find(|host| !is_host(host)) {
+        return usage(format!("--hosts: `{host}` is neither an address nor the name of a machine"));
+    }
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "._-/:@".contains(char);
+    if args.image.is_empty() || !args.image.chars().all(is_plain) {
+        return usage(format!("--image: `{}` is no name of an image", args.image));
+    }
     let is_empty = fs::read_dir(&args.out).map_or(true, |mut entries| entries.next().is_none());
     if !is_empty {
         return usage(format!("{} is not empty: choose another --out", args.out.display()));
+    }
+    // Whatever else a chain file may not hold is known before anything is written.
+    Genesis::parse(&genesis(args, &[]).to_string())
+        .map(drop)
+        .map_err(|error| Fatal::config(format!("the chain file would be refused: {error}"), "choose another value"))
+}
+
+fn is_host(host: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|char| char.is_ascii_alphanumeric() || char == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.parse::<std::net::IpAddr>().is_ok() || host.len() <= 253 && host.split('.').all(is_label)
+}
+
+/// Refuses ports of one machine that would be wanted twice.
+fn check_ports(args: &NewArgs) -> Result<(), Fatal> {
+    let is_one_machine = args.hosts.0.len() <= 1;
+    let (all, serving) = (u32::from(args.nodes + args.rpc_nodes), u32::from(args.rpc_nodes));
+    let count = |nodes: u32| if is_one_machine { nodes } else { nodes.min(1) };
+    let ranges = [
+        ("--port", args.port, count(all)),
+        ("--rpc-port", args.rpc_port, count(serving)),
+        ("--metrics-port", args.metrics_port, count(all)),
+    ];
+    for (index, (flag, first, count)) in ranges.iter().enumerate() {
+        for (other, start, others) in &ranges[index + 1..] {
+            let (first, start) = (u32::from(*first), u32::from(*start));
+            if *others > 0 && *count > 0 && first < start + others && start < first + count {
+                let cause = format!("{flag} {first} and {other} {start}: {all} nodes would want a port twice");
+                return Err(Fatal::Usage { cause });
+            }
+        }
     }
     Ok(())
 }
@@ -219,4 +263,19 @@ fn restrict(folder: &Path) -> Result<(), Fatal> {
 fn make_executable(path: &Path) -> Result<(), Fatal> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|error| Fatal::io(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_addresses_or_names() {
+        for good in ["127.0.0.1", "::1", "fe80::7", "node1", "a.b-c.example"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "foo bar", "a..b", "-a", "a-", "a/tcp/1", "a\nb", &"a".repeat(64)] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! `network run`: all nodes of a network's folder on this machine, a table of how they are, and a clean end for all of them.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::super::ask::ask;
@@ -21,11 +22,54 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How long a node may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How much of a line that a node writes to its standard error is looked at, in bytes.
+const LINE_BYTES_MAX: u64 = 4096;
+
 /// A node that runs; it is ended when this is dropped.
 struct Running {
     name: String,
     child: Child,
     socket: PathBuf,
+    /// Reads its standard error until it ends, and gives the reason and the remedy that it ended with.
+    reader: Option<JoinHandle<LastWords>>,
+}
+
+/// What a node said last: the `error:` and `remedy:` lines of a program that could not go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct LastWords {
+    error: Option<String>,
+    remedy: Option<String>,
+}
+
+impl LastWords {
+    fn read(stderr: impl Read) -> Self {
+        let (mut stderr, mut words, mut line) = (BufReader::new(stderr), Self::default(), Vec::new());
+        // A part of a longer line is looked at as if it were one.
+        while stderr.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+            let text = String::from_utf8_lossy(&line);
+            if let Some(error) = text.strip_prefix("error: ") {
+                words = Self { error: Some(error.trim_end().to_owned()), remedy: None };
+            } else if let Some(remedy) = text.strip_prefix("remedy: ") {
+                words.remedy = Some(remedy.trim_end().to_owned());
+            }
+            line.clear();
+        }
+        words
+    }
+}
+
+impl Running {
+    /// Tells how the node ended, and what helps.
+    fn explain(&mut self, status: std::process::ExitStatus) -> (String, String) {
+        let words = self.reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
+        let log = self.socket.with_file_name("node.log");
+        let cause = match words.error {
+            Some(error) => format!("{}: {error} ({status})", self.name),
+            None => format!("{} has ended by itself: {status}", self.name),
+        };
+        let more = format!("its log is {}", log.display());
+        (cause, words.remedy.map_or_else(|| more.clone(), |remedy| format!("{remedy}; {more}")))
+    }
 }
 
 impl Drop for Running {
@@ -102,17 +146,18 @@ fn start(program: &Path, folder: &Path, name: &str) -> Result<Running, Fatal> {
     let config = format!("{name}/node.toml");
     let log = format!("{name}/node.log");
     // The nodes are ended by us, in order, and not by the terminal's Ctrl-C as well.
-    let child = Command::new(program)
+    let mut child = Command::new(program)
         .args(["--config", &config, "--log.file", &log])
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
         .map_err(|error| Fatal::io(program, &error))?;
+    let reader = child.stderr.take().map(|stderr| std::thread::spawn(move || LastWords::read(stderr)));
     let socket = folder.join(name).join(crate::config::IPC_FILE);
-    Ok(Running { name: name.to_owned(), child, socket })
+    Ok(Running { name: name.to_owned(), child, socket, reader })
 }
 
 fn watch(
@@ -132,11 +177,8 @@ fn watch(
         }
         for node in nodes.iter_mut() {
             if let Ok(Some(status)) = node.child.try_wait() {
-                let cause = format!("{} has ended by itself: {status}", node.name);
-                return Err(Fatal::config(
-                    cause,
-                    format!("its log says why: {}", node.socket.with_file_name("node.log").display()),
-                ));
+                let (cause, remedy) = node.explain(status);
+                return Err(Fatal::config(cause, remedy));
             }
         }
         let every = if is_terminal { DRAW_EVERY } else { LINE_EVERY };
@@ -176,7 +218,7 @@ fn end_all(nodes: Vec<Running>) -> Result<(), Fatal> {
             match node.child.try_wait() {
                 Ok(Some(status)) if status.success() => break,
                 Ok(Some(status)) => {
-                    failed.push(format!("{}: {status}", node.name));
+                    failed.push(node.explain(status).0);
                     break;
                 }
                 Ok(None) if begun.elapsed() < END_TIMEOUT => std::thread::sleep(Duration::from_millis(20)),
@@ -197,4 +239,26 @@ fn end_all(nodes: Vec<Running>) -> Result<(), Fatal> {
 fn terminate(id: u32) {
     // It may have ended already.
     let _ = Command::new("sh").args(["-c", "kill -TERM \"$0\" 2>/dev/null", &id.to_string()]).status();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_node_are_its_error_and_the_remedy() {
+        let check = |text: &str, error: Option<&str>, remedy: Option<&str>| {
+            let expected = LastWords { error: error.map(str::to_owned), remedy: remedy.map(str::to_owned) };
+            assert_eq!(LastWords::read(text.as_bytes()), expected, "{text}");
+        };
+        check("", None, None);
+        check("INFO a line\n", None, None);
+        check(
+            "INFO a line\nerror: port 1 is taken\nremedy: another --port\n",
+            Some("port 1 is taken"),
+            Some("another --port"),
+        );
+        check("error: one\nremedy: first\nerror: two\n", Some("two"), None);
+        check(&format!("{}\nerror: after a long line", "x".repeat(10_000)), Some("after a long line"), None);
+    }
 }

@@ -58,6 +58,8 @@ pub struct Ticket {
     pub boot_nodes: Vec<PeerAddress>,
     /// The wrapped swarm key, where the network has one.
     pub swarm_key: Option<Value>,
+    /// Its fingerprint, by which a key that is there already is known; tickets of earlier versions have none.
+    pub swarm_key_fingerprint: Option<String>,
 }
 
 impl Ticket {
@@ -70,6 +72,7 @@ impl Ticket {
             "chainFileAt": self.chain_file_address,
             "boot": self.boot_nodes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "swarmKey": self.swarm_key,
+            "swarmKeyFingerprint": self.swarm_key_fingerprint,
         });
         let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
         let bytes = packed.write_all(json.to_string().as_bytes()).and_then(|()| packed.finish());
@@ -123,6 +126,7 @@ impl Ticket {
             chain_file_address: text("chainFileAt"),
             boot_nodes: boot_nodes?,
             swarm_key: Some(json["swarmKey"].clone()).filter(|key| !key.is_null()),
+            swarm_key_fingerprint: text("swarmKeyFingerprint"),
         })
     }
 
@@ -136,8 +140,8 @@ impl Ticket {
     }
 }
 
-/// Prints the ticket of a network's folder.
-pub(super) fn run(args: &TicketArgs, out: &mut dyn Write) -> Result<(), Fatal> {
+/// Prints the ticket of a network's folder, or of a node's data directory. What the operator should know goes to `notes`.
+pub(super) fn run(args: &TicketArgs, out: &mut dyn Write, notes: &mut dyn Write) -> Result<(), Fatal> {
     let chain_file = args.genesis.clone().unwrap_or_else(|| args.folder.join("genesis.json"));
     let text = super::super::genesis::read(&chain_file)?;
     let (genesis, _) = super::super::genesis::parse(&chain_file.display().to_string(), &text)?;
@@ -148,14 +152,23 @@ pub(super) fn run(args: &TicketArgs, out: &mut dyn Write) -> Result<(), Fatal> {
     if boot_nodes.is_empty() {
         return Err(Fatal::Usage { cause: "a ticket needs nodes to ask: name them by --bootnodes".to_owned() });
     }
+    if let Some(here) = boot_nodes.iter().find(|node| is_loopback(node)) {
+        say(
+            notes,
+            format_args!(
+                "warning: the ticket is of use on this machine alone: {here} is each machine's own address. For others make the \
+                 network by `network new --hosts HOST,…`, or name where the nodes are reached by --bootnodes"
+            ),
+        )?;
+    }
     let key_file = args.swarmkey.clone().unwrap_or_else(|| args.folder.join("swarm.key"));
-    let swarm_key = match key_file.exists() || args.swarmkey.is_some() {
-        false => None,
+    let (swarm_key, swarm_key_fingerprint) = match key_file.exists() || args.swarmkey.is_some() {
+        false => (None, None),
         true => {
             let key = SwarmKey::load(&key_file).map_err(|error| key_error(&error))?;
             let password = Passwords::open(args.password.as_deref())?.next_new("Password of the ticket: ")?;
             let strength = if args.lightkdf { KdfStrength::Light } else { KdfStrength::Standard };
-            Some(wrap_secret(&key.to_bytes(), &password, strength))
+            (Some(wrap_secret(&key.to_bytes(), &password, strength)), Some(key.fingerprint()))
         }
     };
     // Spaces and line breaks are of no use in a line.
@@ -167,21 +180,44 @@ pub(super) fn run(args: &TicketArgs, out: &mut dyn Write) -> Result<(), Fatal> {
         chain_file_address: args.genesis_url.clone(),
         boot_nodes,
         swarm_key,
+        swarm_key_fingerprint,
     };
     say(out, ticket.encode())
 }
 
-/// Reads where the nodes of a network's folder are, from the configurations in it.
+fn is_loopback(node: &PeerAddress) -> bool {
+    let text = node.to_string();
+    ["/ip4/127.", "/ip6/::1/", "/dns/localhost/", "/dns4/localhost/", "/dns6/localhost/"]
+        .iter()
+        .any(|start| text.starts_with(start))
+}
+
+/// Reads where the nodes of a network's folder are, from the configurations in it; those that a data directory's own names.
 fn nodes_of(folder: &Path) -> Result<Vec<PeerAddress>, Fatal> {
     let mut found = std::collections::BTreeSet::new();
     let entries = fs::read_dir(folder).map_err(|error| Fatal::io(folder, &error))?;
     for entry in entries.flatten() {
-        let Ok(text) = fs::read_to_string(entry.path().join("node.toml")) else { continue };
-        let Ok(table) = text.parse::<toml::Table>() else { continue };
-        let others = table.get("p2p").and_then(|p2p| p2p.get("reserved")).and_then(toml::Value::as_array);
-        found.extend(others.into_iter().flatten().filter_map(|other| other.as_str()?.parse::<PeerAddress>().ok()));
+        found.extend(named_by(&entry.path().join("node.toml"), &["p2p.reserved"]));
     }
+    found.extend(named_by(&folder.join("node.toml"), &["p2p.reserved", "p2p.static", "bootnodes"]));
     Ok(found.into_iter().collect())
+}
+
+/// Returns the nodes that a configuration names under these keys.
+fn named_by(config: &Path, keys: &[&str]) -> Vec<PeerAddress> {
+    let text = fs::read_to_string(config).unwrap_or_default();
+    let Ok(table) = text.parse::<toml::Table>() else { return Vec::new() };
+    let mut found = Vec::new();
+    for key in keys {
+        let value = match key.split_once('.') {
+            Some((section, key)) => table.get(section).and_then(|section| section.get(key)),
+            None => table.get(*key),
+        };
+        let items = value.and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str);
+        let listed = value.and_then(toml::Value::as_str).into_iter().flat_map(|list| list.split(','));
+        found.extend(items.chain(listed).filter_map(|node| node.trim().parse::<PeerAddress>().ok()));
+    }
+    found
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -239,6 +275,7 @@ mod tests {
             chain_file_address: None,
             boot_nodes: vec![boot.parse().unwrap()],
             swarm_key: swarm_key.map(|key| wrap_secret(&key.to_bytes(), "pass", KdfStrength::Light)),
+            swarm_key_fingerprint: swarm_key.map(|key| key.fingerprint()),
         }
     }
 
