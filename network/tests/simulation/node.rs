@@ -50,11 +50,15 @@ pub(crate) struct Node {
     pub(crate) running: Option<Running>,
     /// Grows at each crash, so that what was under way then is forgotten.
     pub(crate) life: u64,
+    /// Grows with each head and each start, so that the search on an older head is forgotten.
+    pub(crate) search: u64,
     /// When the ledger has done what it was given, in microseconds.
     pub(crate) ledger_free_at: u64,
     /// Transactions that this node reported as dropped.
     pub(crate) dropped: BTreeMap<B256, String>,
     pub(crate) reorganisations: u64,
+    /// Those to a branch with more work and fewer blocks.
+    pub(crate) descents: u64,
 }
 
 /// Whoever begins with an empty store asks for a snapshot, where there is anything final.
@@ -73,9 +77,11 @@ impl Node {
             rng: StdRng::seed_from_u64(seed),
             running: None,
             life: 0,
+            search: 0,
             ledger_free_at: 0,
             dropped: BTreeMap::new(),
             reorganisations: 0,
+            descents: 0,
         }
     }
 
@@ -114,6 +120,8 @@ impl Node {
             match fact {
                 Fact::NewHead { added, reorganisation, .. } => {
                     self.reorganisations += u64::from(reorganisation.is_some());
+                    let dropped = reorganisation.as_ref().map_or(0, |moved| moved.dropped.len());
+                    self.descents += u64::from(dropped > added.len());
                     events.push(Event::NewHead { added });
                 }
                 Fact::NewTransaction(tx) => events.push(Event::NewTransaction(tx)),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// The mean time between the honest miners' blocks, in microseconds.
+/// The mean time between the honest miners' blocks at the difficulty that a chain begins with, in microseconds.
 pub(crate) const BLOCK_US: u64 = 5_000_000;
 const SECOND: u64 = 1_000_000;
 
@@ -15,6 +15,8 @@ pub(crate) const HEAL_US: u64 = 165 * SECOND;
 pub(crate) const JOIN_US: u64 = 130 * SECOND;
 /// Within so long after that all honest nodes must have had one head, and all transactions be settled: fifteen block times.
 pub(crate) const SETTLE_US: u64 = 15 * BLOCK_US;
+/// The same where an attacker sprints after the last fault, and its fast blocks make the next ones hard to find.
+pub(crate) const SETTLE_AFTER_SPRINTS_US: u64 = 2 * SETTLE_US;
 
 /// An attack that one more node tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,16 @@ pub(crate) enum Attack {
     WithoutKey,
     /// A listed key and a branch that is withheld until it is deeper than `finality_depth`.
     Withheld,
+    /// A listed key and much hash power for moments: a branch from above the finalized block that has more work and fewer blocks, then
+    /// one from below it.
+    Sprints,
+}
+
+impl Attack {
+    /// Tells whether the attacker may mine. Such an attack comes without partitions, so that no other cause moves a head far.
+    pub(crate) fn has_key(self) -> bool {
+        matches!(self, Self::Withheld | Self::Sprints)
+    }
 }
 
 /// Something that goes wrong for a while.
@@ -57,6 +69,8 @@ pub(crate) struct Plan {
     /// Whether the chain names its miners.
     pub(crate) is_listed: bool,
     pub(crate) finality_depth: u64,
+    /// In how many block times a deviation halves or doubles the difficulty; `None`: it is fixed.
+    pub(crate) half_life_blocks: Option<u64>,
     /// The node that comes late, and starts from a state snapshot.
     pub(crate) late_joiner: Option<usize>,
     /// Who may be connected with whom.
@@ -90,6 +104,7 @@ impl Plan {
     pub(crate) fn draw(seed: u64, rng: &mut StdRng) -> Self {
         let attack = match seed % 10 {
             3 => Attack::WithoutKey,
+            5 => Attack::Sprints,
             7 => Attack::Withheld,
             _ => Attack::None,
         };
@@ -98,11 +113,14 @@ impl Plan {
         let miners = between(rng, 2, honest as u64) as usize;
         let hash_rates = (0..honest).map(|node| if node < miners { 0.3 + unit(rng) } else { 0.0 }).collect();
         let skews_ms = (0..honest).map(|_| between(rng, 0, 8_000) as i64 - 4_000).collect();
+        // The shorter it is, the more often a branch with more work has fewer blocks.
+        let half_life = [None, Some(4), Some(10), Some(20), Some(40)][between(rng, 0, 4) as usize];
         let mut plan = Self {
             honest,
             attack,
             is_listed,
             finality_depth: if attack == Attack::Withheld { 10 } else { 24 },
+            half_life_blocks: if attack == Attack::Sprints { Some(4) } else { half_life },
             // A node that does not mine, where the chain is long enough by then to have final blocks.
             late_joiner: (attack == Attack::Withheld && miners < honest).then(|| honest - 1),
             edges: Vec::new(),
@@ -137,7 +155,7 @@ impl Plan {
     /// Partitions are shorter than `finality_depth` blocks and come one after the other: a longer one splits a network for good,
     /// which is what the alarm is for. Everything else may overlap.
     fn draw_troubles(&mut self, rng: &mut StdRng) {
-        if self.attack != Attack::Withheld {
+        if !self.attack.has_key() {
             let mut from = 10 * SECOND;
             while from < HEAL_US - 40 * SECOND {
                 let long = between(rng, 4 * SECOND, 15 * SECOND);
@@ -161,6 +179,11 @@ impl Plan {
             };
             self.trouble(fault, from, to);
         }
+    }
+
+    /// Returns when the honest nodes must have one head.
+    pub(crate) fn deadline_us(&self) -> u64 {
+        HEAL_US + if self.attack == Attack::Sprints { SETTLE_AFTER_SPRINTS_US } else { SETTLE_US }
     }
 
     fn trouble(&mut self, fault: Fault, from_us: u64, to_us: u64) {

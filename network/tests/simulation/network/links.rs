@@ -46,11 +46,13 @@ impl Simulation {
 
     /// Tells whether a fault keeps anything from getting from one node to another.
     pub(super) fn is_blocked(&self, from: usize, to: usize) -> bool {
-        self.active.iter().any(|index| match &self.plan.troubles[*index].fault {
-            Fault::Partition(side) => side.contains(&from) != side.contains(&to) && from.max(to) < self.plan.honest,
-            Fault::OneWay(a, b) => (from, to) == (*a, *b),
-            Fault::Crash(_) | Fault::Lossy(_) | Fault::Clock(..) => false,
-        })
+        let sprints = self.sprints.from.is_some() && from.max(to) == self.plan.honest;
+        sprints
+            || self.active.iter().any(|index| match &self.plan.troubles[*index].fault {
+                Fault::Partition(side) => side.contains(&from) != side.contains(&to) && from.max(to) < self.plan.honest,
+                Fault::OneWay(a, b) => (from, to) == (*a, *b),
+                Fault::Crash(_) | Fault::Lossy(_) | Fault::Clock(..) => false,
+            })
     }
 
     pub(super) fn loss(&self) -> f64 {

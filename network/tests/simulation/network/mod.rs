@@ -3,6 +3,7 @@
 mod faults;
 mod links;
 mod rules;
+mod sprint;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use crate::node::{Node, Role};
 use crate::plan::{Attack, HEAL_US, JOIN_US, Plan, between};
 use crate::trace::Trace;
 use crate::world::{START_MS, USERS, genesis};
+use sprint::Sprints;
 
 /// What travels from node to node.
 #[derive(Clone)]
@@ -40,13 +42,14 @@ enum Happening {
     Deliver { from: usize, to: usize, connection: u64, message: Message },
     Tick { node: usize, life: u64, is_regular: bool },
     Work { node: usize, life: u64, work: Work },
-    Mine { node: usize, life: u64 },
+    Mine { node: usize, search: u64 },
     Submit,
     Connect(usize, usize),
     Cut(usize, usize),
     FaultBegins(usize),
     FaultEnds(usize),
     Join(usize),
+    Sprint,
 }
 
 /// The connection of two nodes.
@@ -98,6 +101,7 @@ pub(crate) struct Simulation {
     /// Acknowledged transactions, with the node that acknowledged each.
     pub(crate) acknowledged: Vec<(B256, usize)>,
     pub(crate) attacker_blocks: Vec<B256>,
+    pub(crate) sprints: Sprints,
     queue: BTreeMap<(u64, u64), Happening>,
     next: u64,
     links: BTreeMap<(usize, usize), Link>,
@@ -106,8 +110,10 @@ pub(crate) struct Simulation {
     rng: StdRng,
     active: BTreeSet<usize>,
     nonces: Vec<u64>,
+    /// The block that nodes call final, for each number.
     finalized: BTreeMap<u64, B256>,
-    finalized_up_to: Vec<u64>,
+    /// The head and the number of the finalized block that each honest node had when they were looked at last.
+    looked_at: Vec<(B256, u64)>,
     _journals: TempDir,
 }
 
@@ -138,6 +144,7 @@ impl Simulation {
             violations: Vec::new(),
             acknowledged: Vec::new(),
             attacker_blocks: Vec::new(),
+            sprints: Sprints::default(),
             queue: BTreeMap::new(),
             next: 0,
             links: plan.edges.iter().map(|(a, b)| (ordered(*a, *b), Link::default())).collect(),
@@ -147,7 +154,7 @@ impl Simulation {
             active: BTreeSet::new(),
             nonces: vec![0; usize::from(USERS)],
             finalized: BTreeMap::new(),
-            finalized_up_to: vec![0; plan.honest],
+            looked_at: vec![(B256::ZERO, 0); plan.honest],
             _journals: journals,
             plan,
         };
@@ -161,10 +168,10 @@ impl Simulation {
         let honest: Vec<_> = if plan.is_listed { (0..plan.honest).collect() } else { Vec::new() };
         let with_attacker: Vec<_> = (0..=plan.honest).collect();
         let listed = match plan.attack {
-            Attack::Withheld => &with_attacker,
+            Attack::Withheld | Attack::Sprints => &with_attacker,
             Attack::None | Attack::WithoutKey => &honest,
         };
-        let ours = genesis(listed, plan.finality_depth);
+        let ours = genesis(listed, &plan);
         let total: f64 = plan.hash_rates.iter().sum();
         for node in 0..plan.honest {
             let role = Role { genesis: ours.clone(), hash_rate: plan.hash_rates[node] / total, is_honest: true };
@@ -172,8 +179,12 @@ impl Simulation {
         }
         if plan.attack != Attack::None {
             // Its own list has its key: the list is not in the genesis hash.
-            let hash_rate = if plan.attack == Attack::WithoutKey { 10.0 } else { 3.0 };
-            let role = Role { genesis: genesis(&with_attacker, plan.finality_depth), hash_rate, is_honest: false };
+            let hash_rate = match plan.attack {
+                Attack::WithoutKey => 10.0,
+                Attack::Withheld => 3.0,
+                Attack::None | Attack::Sprints => 0.0,
+            };
+            let role = Role { genesis: genesis(&with_attacker, &plan), hash_rate, is_honest: false };
             self.add_node(role, 0, seed);
         }
     }
@@ -202,6 +213,9 @@ impl Simulation {
         }
         if let Some(node) = self.plan.late_joiner {
             self.schedule(JOIN_US, Happening::Join(node));
+        }
+        if self.plan.attack == Attack::Sprints {
+            self.schedule(HEAL_US, Happening::Sprint);
         }
         self.schedule(2_000_000, Happening::Submit);
     }
@@ -232,14 +246,16 @@ impl Simulation {
             Happening::Deliver { from, to, connection, message } => self.deliver(from, to, connection, message),
             Happening::Tick { node, life, is_regular } => self.tick(node, life, is_regular),
             Happening::Work { node, life, work } => self.work(node, life, work),
-            Happening::Mine { node, life } => self.mine(node, life),
+            Happening::Mine { node, search } => self.mine(node, search),
             Happening::Submit => self.submit(),
             Happening::Connect(a, b) => self.connect(a, b),
             Happening::Cut(a, b) => self.disconnect(a, b, 0),
             Happening::FaultBegins(index) => self.fault_begins(index),
             Happening::FaultEnds(index) => self.fault_ends(index),
             Happening::Join(node) => self.start(node),
+            Happening::Sprint => self.sprint(),
         }
+        self.compare_finalized();
         true
     }
 

@@ -6,28 +6,51 @@ use super::Simulation;
 use crate::plan::Attack;
 
 impl Simulation {
-    /// Compares what nodes take for final: it must be one chain, at every moment.
+    /// Compares what nodes take for final: it must be one chain, at every moment and down to its beginning, and on no node may it go
+    /// back, not by a reorganisation and not by a restart.
+    pub(super) fn compare_finalized(&mut self) {
+        for node in 0..self.plan.honest {
+            let Some(running) = &self.nodes[node].running else { continue };
+            let view = running.ledger.view();
+            let (head, finalized) = (view.head().hash(), view.finalized_number());
+            let (last_head, before) = std::mem::replace(&mut self.looked_at[node], (head, finalized));
+            if finalized < before {
+                self.violations.push(format!("node {node}: block {before} was final, now it is block {finalized}"));
+            }
+            if (last_head, before) == (head, finalized) {
+                continue;
+            }
+            for number in 1..=finalized {
+                let hash = view.canonical_hash(number).unwrap().unwrap();
+                let first = *self.finalized.entry(number).or_insert(hash);
+                if first != hash {
+                    let problem = format!("node {node} calls {hash} final as block {number}, another node {first}");
+                    self.violations.push(problem);
+                }
+            }
+        }
+    }
+
     pub(super) fn on_head(&mut self, node: usize) {
+        self.schedule_mining(node);
         let simulated = &self.nodes[node];
         let Some(running) = simulated.running.as_ref().filter(|_| simulated.role.is_honest) else { return };
         let view = running.ledger.view();
         let (number, hash) = (view.head().number, view.head().hash());
         let at_us = self.at_us;
         self.trace.add(at_us, node, || format!("head {number} {hash}"));
-        for number in self.finalized_up_to[node].max(1)..=view.finalized_number() {
-            let hash = view.canonical_hash(number).unwrap().unwrap();
-            let first = *self.finalized.entry(number).or_insert(hash);
-            if first != hash {
-                self.violations.push(format!("node {node} finalized {hash} as block {number}, another node {first}"));
-            }
-        }
-        self.finalized_up_to[node] = self.finalized_up_to[node].max(view.finalized_number());
     }
 
     pub(super) fn on_alarm(&mut self, node: usize, alarm: &Alarm) {
         let at_us = self.at_us;
         self.trace.add(at_us, node, || format!("alarm: {alarm}"));
-        let expected = self.plan.attack == Attack::Withheld || !self.nodes[node].role.is_honest;
+        let expected = match self.plan.attack {
+            Attack::Withheld => true,
+            // The second branch is the one to refuse.
+            Attack::Sprints => self.sprints.shown == 2,
+            Attack::None | Attack::WithoutKey => false,
+        };
+        let expected = expected || !self.nodes[node].role.is_honest;
         match alarm {
             Alarm::BelowFinalized { .. } if expected => {
                 self.counts.alarms += u64::from(self.nodes[node].role.is_honest)

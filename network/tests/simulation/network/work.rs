@@ -4,7 +4,7 @@ use network::machine::{Event, TICK_MS};
 
 use super::{Happening, Simulation, Work};
 use crate::plan::{BLOCK_US, HEAL_US, between, exponential};
-use crate::world::{USERS, transaction};
+use crate::world::{USERS, hardness, transaction};
 
 impl Simulation {
     pub(super) fn tick(&mut self, node: usize, life: u64, is_regular: bool) {
@@ -40,8 +40,8 @@ impl Simulation {
         self.tell(node, event);
     }
 
-    pub(super) fn mine(&mut self, node: usize, life: u64) {
-        if !self.is_alive(node, life) {
+    pub(super) fn mine(&mut self, node: usize, search: u64) {
+        if self.nodes[node].search != search || self.nodes[node].running.is_none() {
             return;
         }
         if let Some(block) = self.nodes[node].mine(self.at_us) {
@@ -52,10 +52,11 @@ impl Simulation {
             } else {
                 self.counts.blocks_of_attacker += 1;
                 self.attacker_blocks.push(block.hash());
+                self.after_attackers_block();
             }
         }
-        self.tell_facts(node);
         self.schedule_mining(node);
+        self.tell_facts(node);
     }
 
     pub(super) fn submit(&mut self) {
@@ -77,12 +78,16 @@ impl Simulation {
         self.tell_facts(node);
     }
 
+    /// Begins the search for a block on the node's head, and forgets the one on the head before. Nothing is lost by that: a search
+    /// has no memory.
     pub(super) fn schedule_mining(&mut self, node: usize) {
-        let rate = self.nodes[node].role.hash_rate;
-        if rate > 0.0 {
-            let wait = exponential(&mut self.rng, BLOCK_US as f64 / rate);
-            let life = self.nodes[node].life;
-            self.schedule(self.at_us + wait, Happening::Mine { node, life });
-        }
+        let simulated = &mut self.nodes[node];
+        let rate = simulated.role.hash_rate;
+        simulated.search += 1;
+        let search = simulated.search;
+        let Some(running) = simulated.running.as_ref().filter(|_| rate > 0.0) else { return };
+        let mean = BLOCK_US as f64 * hardness(&running.ledger.view()) / rate;
+        let wait = exponential(&mut self.rng, mean);
+        self.schedule(self.at_us + wait, Happening::Mine { node, search });
     }
 }
