@@ -432,19 +432,22 @@ impl Shell {
     }
 
     fn finish_partings(&mut self, now: Instant) {
-        for (peer, parting) in &mut self.parting {
+        let swarm = &mut self.swarm;
+        self.parting.retain(|peer, parting| {
             if parting.at.is_none_or(|at| at > now) {
-                continue;
+                return true;
             }
             parting.at = None;
             if parting.ban.is_zero() {
                 // It may be gone already.
-                let _ = self.swarm.disconnect_peer_id(*peer);
+                let _ = swarm.disconnect_peer_id(*peer);
             } else {
                 let reason = std::mem::take(&mut parting.reason);
-                self.swarm.behaviour_mut().gate.ban(*peer, parting.ban, reason, now);
+                swarm.behaviour_mut().gate.ban(*peer, parting.ban, reason, now);
             }
-        }
+            // Until its last connection is closed.
+            swarm.is_connected(peer)
+        });
     }
 
     /// Looks how far the node is behind its heaviest peer, and tells now and then.
