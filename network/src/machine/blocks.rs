@@ -175,7 +175,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Counts an announcement of which nothing was checked; who makes too many of them is blamed.
+    /// Counts an announcement of a block that is known or final, or of the far future; who makes too many of them is blamed.
     fn count_old_block(&mut self, context: &mut Context<'_>, peer: PeerId) {
         let share = self.peers.get_mut(peer).map(|known| known.take_old_block(context.now_ms));
         if share == Some(Share::Flooding) {
@@ -193,12 +193,15 @@ impl Machine {
     fn judge(&self, context: &Context<'_>, entry: &HeaderEntry, hashes: &[B256]) -> Result<Fate, ViewError> {
         let (view, header) = (&context.view, &entry.header);
         let hash = header.hash();
-        let known = self.blocks.seen.contains(hash) || self.blocks.is_importing(hash);
-        if known || header.number <= view.finalized_number() || view.record(hash)?.is_some() {
+        if self.blocks.seen.contains(hash) || self.blocks.is_importing(hash) {
             return Ok(Fate::Drop);
         }
+        // Of old blocks too: who has done no work for a header is cut off, whatever its number.
         if let Err(problem) = verify::header_alone(view.spec(), entry) {
             return Ok(Fate::Refuse(problem));
+        }
+        if header.number <= view.finalized_number() || view.record(hash)?.is_some() {
+            return Ok(Fate::Drop);
         }
         let mut sorted: Vec<&B256> = hashes.iter().collect();
         sorted.sort_unstable();

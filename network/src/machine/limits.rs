@@ -46,11 +46,11 @@ pub const ANNOUNCEMENT_BURST: u64 = 256;
 /// How many of them are read in a second in the long run: a node makes ten, and one more for each thousand transactions. Each leaves its
 /// name with gossip for two minutes.
 pub const ANNOUNCEMENTS_PER_SECOND: u64 = 64;
-/// How many announcements of blocks that are known or long decided a peer may make in a burst, and in a second in the long run: nothing of
-/// them is checked, so they cost nothing to make.
-pub const OLD_BLOCK_BURST: u64 = 128;
-/// See [`OLD_BLOCK_BURST`].
-pub const OLD_BLOCKS_PER_SECOND: u64 = 16;
+/// How many announcements of blocks that are known, final, or of the far future a peer may make in a burst: their seals were paid for once, and
+/// one header makes as many announcements as one likes.
+pub const OLD_BLOCK_BURST: u64 = 1_024;
+/// How many of them in a second in the long run: a chain for tests may have as many blocks, and who catches up hears of them late.
+pub const OLD_BLOCKS_PER_SECOND: u64 = 256;
 /// How many requests are with one peer at a time.
 pub const REQUESTS_PER_PEER_MAX: usize = 4;
 

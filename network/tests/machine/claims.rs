@@ -262,10 +262,10 @@ fn announcements_of_old_blocks_have_a_share() {
     bench.welcome_equal(1);
     let mut told = 0u64;
     let reason = loop {
-        // No seal is needed for a block that is final, nor for other names of its transactions.
-        let mut header = old.clone().into_header();
-        header.extra_data = told.to_be_bytes().to_vec().into();
-        let actions = bench.gossip(1, Topic::Blocks, announce(&header));
+        // One header makes as many announcements as one likes.
+        let transactions = vec![B256::from(alloy_primitives::U256::from(told))];
+        let block = CompactBlock { header: old.clone().into_header(), witness: None, transactions };
+        let actions = bench.gossip(1, Topic::Blocks, Gossip::Block(Box::new(block)).encode());
         assert_eq!(verdicts(&actions), [Verdict::Ignore]);
         told += 1;
         if let Some(reason) = parted(&actions, 1) {
@@ -275,6 +275,18 @@ fn announcements_of_old_blocks_have_a_share() {
     };
     assert_eq!(reason, "announcements of old blocks beyond its share");
     assert!(told >= OLD_BLOCK_BURST + REFUSALS_MAX, "{told}");
+}
+
+#[test]
+fn a_header_without_a_seal_cuts_off_whatever_its_number() {
+    let mut bench = Bench::new(MachineConfig::default());
+    let old = mine(&bench.ledger, 20, "a")[0].header.clone();
+    bench.welcome_equal(1);
+    let mut header = old.into_header();
+    header.difficulty = alloy_primitives::U256::MAX;
+    let actions = bench.gossip(1, Topic::Blocks, announce(&header));
+    assert_eq!(verdicts(&actions), [Verdict::Reject]);
+    assert!(parted(&actions, 1).unwrap().contains("seal"));
 }
 
 #[test]

@@ -44,7 +44,8 @@ impl Honest {
         let miner =
             Node::start(program, &folder.join("miner"), &chain_file, &[], &["--miner.etherbase", &beneficiary])?;
         let metrics_port = free_port()?;
-        let flags = ["--maxpeers", "50", "--metrics", "--metrics.port", &metrics_port.to_string()];
+        // Caches that honest blocks fill at once: what is taken later is not theirs.
+        let flags = ["--maxpeers", "50", "--metrics", "--metrics.port", &metrics_port.to_string(), "--cache", "8"];
         let target = Node::start(program, &folder.join("target"), &chain_file, &[miner.address()?], &flags)?;
         let address: PeerAddress = miner.address()?.parse()?;
         let genesis = Genesis::parse(&text)?.0;
