@@ -3,6 +3,7 @@
 
 use alloy_primitives::{B256, U256};
 use alloy_rlp::{Decodable, Encodable};
+use bytes::BytesMut;
 use consensus::{Header, Witness};
 use rlp::{PayloadInfo, Rlp, RlpStream};
 
@@ -33,6 +34,10 @@ pub(crate) fn malformed(what: &'static str, problem: impl ToString) -> DecodeErr
 pub(crate) trait Wire: Sized {
     /// Appends the value as one item.
     fn append(&self, out: &mut RlpStream);
+    /// Returns about how long the encoding is, at least where it is long.
+    fn length_hint(&self) -> usize {
+        0
+    }
     /// Reads the value from one item.
     fn read(item: &Rlp<'_>) -> Result<Self, DecodeError>;
     /// Tells whether these bytes, of which the value was read, are its encoding.
@@ -45,7 +50,8 @@ pub(crate) trait Wire: Sized {
 
 /// Returns the encoding of a message.
 pub(crate) fn encode<T: Wire>(message: &T) -> Vec<u8> {
-    let mut out = RlpStream::new();
+    // A long message has its place at once: one that grows takes twice as much and as much again while it moves.
+    let mut out = RlpStream::new_with_buffer(BytesMut::with_capacity(message.length_hint()));
     message.append(&mut out);
     out.out().into()
 }

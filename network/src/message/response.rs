@@ -163,6 +163,17 @@ impl Wire for Response {
         }
     }
 
+    fn length_hint(&self) -> usize {
+        /// The lengths of an item and of the lists around it.
+        const PREFIX: usize = 9;
+        match self {
+            Self::Bodies(items) | Self::Transactions(items) | Self::BlockTransactions(items) | Self::Codes(items) => {
+                items.iter().map(|item| item.len() + PREFIX).sum::<usize>() + 4 * PREFIX
+            }
+            _ => 0,
+        }
+    }
+
     fn read(item: &Rlp<'_>) -> Result<Self, DecodeError> {
         let [kind, content] = codec::fields(item, "response")?;
         match codec::number(&kind, "kind")? {

@@ -11,7 +11,7 @@ use crate::message::Request;
 use crate::message::limits::RESPONSE_BYTES_SOFT;
 
 /// How many answers are made from the store at a time.
-const MAKING_MAX: usize = 4;
+const MAKING_MAX: usize = 2;
 /// How many requests of one peer wait: a node asks four things at a time, and for the transactions of eight blocks.
 const WAITING_PER_PEER: usize = 16;
 /// Room for those that wait of one peer, in bytes; one of them may be longer.
