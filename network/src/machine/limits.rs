@@ -44,13 +44,14 @@ pub const REFUSALS_MAX: u64 = 64;
 /// How many announcements of transactions of one peer are read in a burst.
 pub const ANNOUNCEMENT_BURST: u64 = 256;
 /// How many of them are read in a second in the long run: a node makes ten, and one more for each thousand transactions. Each leaves its
-/// name with gossip for two minutes.
+/// name with gossip for half a minute.
 pub const ANNOUNCEMENTS_PER_SECOND: u64 = 64;
 /// How many announcements of blocks that are known, final, or of the far future a peer may make in a burst: their seals were paid for once, and
 /// one header makes as many announcements as one likes.
-pub const OLD_BLOCK_BURST: u64 = 1_024;
-/// How many of them in a second in the long run: a chain for tests may have as many blocks, and who catches up hears of them late.
-pub const OLD_BLOCKS_PER_SECOND: u64 = 256;
+pub const OLD_BLOCK_BURST: u64 = 512;
+/// How many of them in a second in the long run: a chain for tests may have as many blocks, and who catches up hears of them late. Each leaves its
+/// name with gossip as well.
+pub const OLD_BLOCKS_PER_SECOND: u64 = 128;
 /// How many requests are with one peer at a time.
 pub const REQUESTS_PER_PEER_MAX: usize = 4;
 

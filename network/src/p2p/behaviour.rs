@@ -23,7 +23,6 @@ use super::exchange;
 use super::gate::{Gate, GateLimits, HALF_OPEN_MAX};
 use super::names::{Counted, Names};
 use super::transport::transport;
-use crate::machine::limits::BAN_MS;
 use crate::message::limits::GOSSIP_BYTES_MAX;
 
 /// The protocol version that nodes tell each other; another one still connects, so that the handshake can say why not.
@@ -33,6 +32,8 @@ const KADEMLIA: StreamProtocol = StreamProtocol::new("/drawbridge/kad/1");
 const HEARTBEAT: Duration = Duration::from_millis(700);
 /// For how many heartbeats a message waits for its validation.
 const VALIDATION_HEARTBEATS: usize = 30;
+/// For how long gossip keeps the score of a peer that is gone.
+const SCORE_KEPT: Duration = Duration::from_secs(10);
 /// For how long gossip remembers the names of messages: longer than one waits for its validation, and than a message travels.
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// How many bytes gossip may have from a peer that are no whole frame yet: the longest message with its topic, and what was read of the
@@ -238,8 +239,8 @@ fn gossip(names: &Arc<Names>, board: &Arc<Board>) -> Result<Gossip, String> {
         ip_colocation_factor_weight: 0.0,
         // The machine's points of blame, of which a peer has less than a hundred.
         app_specific_weight: 1.0,
-        // No longer than the gate keeps a peer out: identities cost nothing, and each takes a place.
-        retain_score: Duration::from_millis(BAN_MS),
+        // The machine remembers blame, and the gate who is cut off; here each identity that is gone would take a place, and they cost nothing.
+        retain_score: SCORE_KEPT,
         ..PeerScoreParams::default()
     };
     gossip.with_peer_score(scores, PeerScoreThresholds::default())?;
