@@ -409,7 +409,12 @@ impl Shared {
                 let left = imported.reorganisation.iter().flat_map(|moved| moved.dropped.iter().rev());
                 let returned = left.flat_map(|(block, _)| block.transactions.iter().cloned()).collect();
                 let mut mined = imported.added.iter().flat_map(|block| block.transactions.iter());
-                self.pool.on_new_head(&*head, &mut mined, returned, now)
+                let mut dropped = self.pool.on_new_head(&*head, &mut mined, returned, now);
+                // A state that was adopted changes accounts without a transaction that says so.
+                if view.base_number() > 0 && view.base_number() == view.head().number {
+                    dropped.extend(self.pool.recheck(&self.pool.senders(), &*head));
+                }
+                dropped
             }
             // Changed by hand: whatever waits may be affordable now, or not any more.
             AfterRewind::ReturnTransactions => self.pool.recheck(&self.pool.senders(), &*head),

@@ -146,6 +146,19 @@ fn a_state_that_is_wrong_anywhere_is_refused_and_its_sender_cut_off() {
 }
 
 #[test]
+fn a_transaction_that_waited_for_the_state_is_executable_in_it() {
+    let theirs = theirs();
+    // Nobody sends anything any more: no block says that the account has changed.
+    mine(&theirs, 10, "empty");
+    let mut bench = Bench::new(config());
+    store(&bench.ledger, 30, 1, 9);
+    assert_eq!(bench.ledger.pool().pending_transactions().len(), 0, "it waits for thirty others");
+    serve_all(&mut bench, &theirs, &[1], honest);
+    assert_eq!(bench.ledger.view().base_number(), 34);
+    assert_eq!(bench.ledger.pool().pending_transactions().len(), 1);
+}
+
+#[test]
 fn a_snapshot_of_a_branch_that_does_not_show_the_work_that_is_claimed_is_not_taken() {
     let (cheap, right) = (ledger(), theirs());
     mine(&cheap, 40, "cheap");
