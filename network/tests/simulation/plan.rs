@@ -16,7 +16,7 @@ pub(crate) const JOIN_US: u64 = 130 * SECOND;
 /// Within so long after that all honest nodes must have had one head, and all transactions be settled: fifteen block times.
 pub(crate) const SETTLE_US: u64 = 15 * BLOCK_US;
 /// The same where an attacker sprints after the last fault, and its fast blocks make the next ones hard to find.
-pub(crate) const SETTLE_AFTER_SPRINTS_US: u64 = 2 * SETTLE_US;
+pub(crate) const SETTLE_AFTER_SPRINTS_US: u64 = 4 * SETTLE_US;
 
 /// An attack that one more node tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
