@@ -20,6 +20,8 @@ SEED ?= 1
 # Of how many files of published vectors the sample in `make test` runs one.
 SAMPLE ?= 16
 ARGS ?=
+# What ends a step of `make test` that hangs, with exit code 124.
+LIMIT ?=
 # Size of the load of devices: how many, for how long each time, and updates a second where they are paced.
 DEVICES ?= 1000
 LOAD_SECONDS ?= 20
@@ -77,6 +79,7 @@ desk-built: setup
 	@scripts/desk.sh
 
 test: export DRAWBRIDGE_SKIP_WITHOUT_ANVIL = 1
+test: export LIMIT = timeout --kill-after=30s 20m
 test: lint doc unit conformance-sample contracts desk clients tools orders hostile proxy devices device-load-sample faults differential rpc-load-sample partitions abuse-sample hostile-peers-sample meeting-sample ## runs every check, the slow ones small
 	@echo "make test: all checks passed"
 
@@ -92,32 +95,32 @@ unit: setup-all desk-built
 	cargo nextest run $(CARGO_FLAGS) --no-fail-fast
 
 contracts: setup-all ## compiles the contracts again and compares with the checked-in artifacts
-	scripts/contracts.sh
+	$(LIMIT) scripts/contracts.sh
 
 desk: build-all ## the desk: type check, unit tests, and the whole story in a real browser
-	scripts/desk.sh test
-	DRAWBRIDGE_BIN=$(BIN) scripts/desk-e2e.sh
+	$(LIMIT) scripts/desk.sh test
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/desk-e2e.sh
 
 clients: build-all ## ethers, viem, web3.js and web3.py against a dev node
-	DRAWBRIDGE_BIN=$(BIN) scripts/clients.sh
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/clients.sh
 
 tools: build-all ## Foundry, Hardhat and Truffle: their own suites against dev nodes
-	DRAWBRIDGE_BIN=$(BIN) scripts/tools.sh
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/tools.sh
 
 orders: build-all ## the order experiment: seller, buyer and device over JSON-RPC
-	DRAWBRIDGE_BIN=$(BIN) scripts/orders.sh
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/orders.sh
 
 hostile: build-all ## hostile attempts on the device path: none may open a lock (HOSTILE_ATTEMPTS, HOSTILE_GOOD)
-	DRAWBRIDGE_BIN=$(BIN) scripts/hostile.sh
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/hostile.sh
 
 proxy: build-all ## nginx in front of live nodes: login, limits, balancing, failover, WebSocket, retries of reads alone
-	DRAWBRIDGE_BIN=$(BIN) scripts/proxy.sh
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/proxy.sh
 
 devices: build-all ## AWS's device SDKs against the embedded broker and Mosquitto; the shadow service killed (DEVICE_KILLS)
-	DRAWBRIDGE_BIN=$(BIN) scripts/devices.sh
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/devices.sh
 
 device-load: build-all ## shadow updates under load beside Mosquitto's plain messages (DEVICES, LOAD_SECONDS, PACED)
-	PATH=$$PATH:/usr/sbin $(TARGET)/release/examples/device_load $(BIN) $(DEVICES) $(LOAD_SECONDS) $(PACED)
+	PATH=$$PATH:/usr/sbin $(LIMIT) $(TARGET)/release/examples/device_load $(BIN) $(DEVICES) $(LOAD_SECONDS) $(PACED)
 
 device-load-sample:
 	@$(MAKE) device-load DEVICES=40 LOAD_SECONDS=1 PACED=50
@@ -125,46 +128,46 @@ device-load-sample:
 faults: crash power disk-full io-errors corrupt ## the five below (N cycles of each, SEED)
 
 crash: build-all ## kills the node in every situation of its life and checks what is left (N, SEED)
-	$(BENCH) crash kill --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
+	$(LIMIT) $(BENCH) crash kill --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 power: build-all ## power losses: what was not synced is lost in part (N, SEED)
-	$(BENCH) crash power --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
+	$(LIMIT) $(BENCH) crash power --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 disk-full: build-all ## fills a small file system under the node; takes root (N, SEED)
-	$(BENCH) crash full --node $(BIN) --cycles $(or $(N),2) --seed $(SEED)
+	$(LIMIT) $(BENCH) crash full --node $(BIN) --cycles $(or $(N),2) --seed $(SEED)
 
 io-errors: build-all ## calls on the database's files fail (N, SEED)
-	$(BENCH) crash io --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
+	$(LIMIT) $(BENCH) crash io --node $(BIN) --cycles $(or $(N),8) --seed $(SEED)
 
 corrupt: build-all ## damages files of the database (N, SEED)
-	$(BENCH) crash corrupt --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
+	$(LIMIT) $(BENCH) crash corrupt --node $(BIN) --cycles $(or $(N),15) --seed $(SEED)
 
 differential: build-all ## the same random transactions here and in Anvil or DRAWBRIDGE_OTHER_NODE (N, SEED)
-	DRAWBRIDGE_BIN=$(BIN) scripts/differential.sh $(or $(N),200) $(SEED)
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/differential.sh $(or $(N),200) $(SEED)
 
 conformance: build-all ## published test vectors, all of them, through the ledger's own doors (ARGS="--suite state --fork Osaka" and more)
-	$(BENCH) conformance $(or $(ARGS),--document docs/conformance.md)
+	$(LIMIT) $(BENCH) conformance $(or $(ARGS),--document docs/conformance.md)
 
 conformance-sample: build-all
-	$(BENCH) conformance --sample $(SAMPLE)
+	$(LIMIT) $(BENCH) conformance --sample $(SAMPLE)
 
 partitions: build-all ## five nodes in network namespaces: partitions, loss, slow links, kills (N, SEED)
-	$(BENCH) partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
+	$(LIMIT) $(BENCH) partitions --node $(BIN) --faults $(or $(N),5) --seed $(SEED)
 
 rpc-abuse: build-all ## hostile and careless clients against JSON-RPC, and others are still served (ABUSE="--idle 1000 --calls 20" and more)
-	$(BENCH) abuse --node $(BIN) --seed $(SEED) --strict $(ABUSE)
+	$(LIMIT) $(BENCH) abuse --node $(BIN) --seed $(SEED) --strict $(ABUSE)
 
 abuse-sample: build-all
-	$(BENCH) abuse --node $(BIN) --seed $(SEED) --idle 500 --slow 200 --readers 20 --seconds 3 --malformed 10000 --calls 20 --blocks 20
+	$(LIMIT) $(BENCH) abuse --node $(BIN) --seed $(SEED) --idle 500 --slow 200 --readers 20 --seconds 3 --malformed 10000 --calls 20 --blocks 20
 
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
 	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --profile long --test simulation --no-capture -E 'test(nodes_agree)'
 
 hostile-peers: build-all ## a node under attack over loopback: frames, bombs, bad seals, orphans, sybils, half-open and silent ones, unread answers, N seconds of each (HEADERS, ORPHANS_MB, SYBILS; STRICT=1 on a quiet machine)
-	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS) $(if $(STRICT),--strict)
+	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(LIMIT) $(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS) $(if $(STRICT),--strict)
 
 hostile-peers-sample: build-all
-	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(BENCH) hostile-peers --node $(BIN) --seconds 2
+	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(LIMIT) $(BENCH) hostile-peers --node $(BIN) --seconds 2
 
 fuzz: setup-all ## N mutated messages of each kind, and N arbitrary events for the machine (N, SEED)
 	SEED=$(SEED) FUZZ=$(or $(N),20000) cargo nextest run $(CARGO_FLAGS) --profile long --test messages --no-capture -E 'test(fuzz::)'
@@ -176,21 +179,21 @@ fuzz-guided: build-all ## libFuzzer on each kind of message, N seconds each, by 
 meeting: sync-rate propagation ## the two below
 
 sync-rate: build-all ## catching up over loopback beside the import of the same chain from a file (EMPTY, FULL, TRANSFERS, ROUNDS)
-	$(BENCH) meeting --node $(BIN) sync --empty-blocks $(EMPTY) --full-blocks $(FULL) --transfers $(TRANSFERS) --rounds $(ROUNDS)
+	$(LIMIT) $(BENCH) meeting --node $(BIN) sync --empty-blocks $(EMPTY) --full-blocks $(FULL) --transfers $(TRANSFERS) --rounds $(ROUNDS)
 
 propagation: build-all ## full blocks through a line of five nodes (BLOCKS, TRANSFERS)
-	$(BENCH) meeting --node $(BIN) line --blocks $(BLOCKS) --transfers $(TRANSFERS)
+	$(LIMIT) $(BENCH) meeting --node $(BIN) line --blocks $(BLOCKS) --transfers $(TRANSFERS)
 
 meeting-sample: build-all
-	$(BENCH) meeting --node $(BIN) sync --empty-blocks 300 --full-blocks 10 --transfers 100
-	$(BENCH) meeting --node $(BIN) line --blocks 2 --transfers 100
+	$(LIMIT) $(BENCH) meeting --node $(BIN) sync --empty-blocks 300 --full-blocks 10 --transfers 100
+	$(LIMIT) $(BENCH) meeting --node $(BIN) line --blocks 2 --transfers 100
 
 rpc-load: build-all ## reads of this node and of Anvil or DRAWBRIDGE_OTHER_NODE, over 1 and 32 connections (ARGS="--read-seconds 10")
-	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh $(ARGS)
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/rpc-load.sh $(ARGS)
 
 # Every answer is compared with what stands on the chain; the figures of so short a run say nothing.
 rpc-load-sample: build-all
-	DRAWBRIDGE_BIN=$(BIN) scripts/rpc-load.sh --read-seconds 0.1 --read-blocks 3 --read-transfers 20
+	DRAWBRIDGE_BIN=$(BIN) $(LIMIT) scripts/rpc-load.sh --read-seconds 0.1 --read-blocks 3 --read-transfers 20
 
 bench: build-all ## all measurements; figures and commands stand in bench/README.md
 	scripts/bench.sh

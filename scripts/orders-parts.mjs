@@ -13,7 +13,7 @@ import { createInterface } from "node:readline";
 
 const startMsMax = 60_000;
 // How long anything may take that is waited for.
-const waitMsMax = 60_000;
+export const waitMsMax = 60_000;
 // Lines of a part that are kept at least.
 const linesKept = 4_000;
 const program = process.env.DRAWBRIDGE_BIN;
@@ -45,6 +45,7 @@ export function ask(options, body) {
       response.on("error", reject);
     });
     asking.on("error", reject);
+    asking.setTimeout(waitMsMax, () => asking.destroy(new Error(`no answer of port ${options.port} within ${waitMsMax} ms`)));
     asking.end(body);
   });
 }

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { Agent } from "node:https";
 import { createRequire } from "node:module";
 import { perform, printTable } from "./experiment.mjs";
-import { ask as askOver, freePort, inNodesPlace, pause, until } from "./orders-parts.mjs";
+import { ask as askOver, freePort, inNodesPlace, pause, until, waitMsMax } from "./orders-parts.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
 const WebSocket = require("ws");
@@ -113,12 +113,13 @@ async function rates(warehouse, node, ca) {
   return ["20 requests at once, 1 a second and 4 more allowed", `${passed} answered, ${20 - passed} refused with 429`];
 }
 
-const open = (port, ca) => new WebSocket(`wss://localhost:${port}/ws`, { ca, headers: { authorization: login } });
+const open = (port, ca) => new WebSocket(`wss://localhost:${port}/ws`, { ca, headers: { authorization: login }, handshakeTimeout: waitMsMax });
 
 async function connections(warehouse, node, ca) {
   const { port } = await warehouse.proxyOf([node.http], "connections", "--rate", "100000", "--burst", "100000", "--connections", "2");
   const held = [open(port, ca), open(port, ca)];
-  for (const socket of held) await once(socket, "open");
+  // Whichever opens first.
+  await Promise.all(held.map((socket) => once(socket, "open")));
   const { status } = await ask(port, ca);
   assert.equal(status, 429, "a third connection is too many");
   for (const socket of held) socket.terminate();
