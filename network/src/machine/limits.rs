@@ -90,7 +90,7 @@ pub const REFUSED_MAX: usize = 8192;
 pub const TRANSACTION_JOBS_MAX: usize = 4;
 
 /// How many verified headers wait for their bodies, or for the proof of the work that was claimed.
-pub const HEADERS_AHEAD_MAX: usize = 24_576;
+pub const HEADERS_AHEAD_MAX: usize = 8_192;
 /// Room for bodies that were fetched and wait for their turn, in bytes.
 pub const BODIES_AHEAD_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// How many blocks are ahead of the import with their bodies fetched or on the way.

@@ -110,6 +110,9 @@ pub(crate) struct Bench {
     /// Whether imports wait until [`Bench::import_next`].
     pub(crate) holds_imports: bool,
     pub(crate) held: VecDeque<RecoveredBlock>,
+    /// Whether jobs wait until [`Bench::run_held`].
+    pub(crate) holds_jobs: bool,
+    pub(crate) held_jobs: VecDeque<Box<Job>>,
 }
 
 impl Bench {
@@ -127,8 +130,19 @@ impl Bench {
             chain::Fact::NewTransaction(tx) => sink.lock().push(Event::NewTransaction(tx.clone())),
             _ => {}
         }));
-        let (rng, held) = (StdRng::seed_from_u64(1), VecDeque::new());
-        Self { ledger, machine, now_ms: START_MS, rng, facts, next_inbound: 0, holds_imports: false, held }
+        let rng = StdRng::seed_from_u64(1);
+        Self {
+            ledger,
+            machine,
+            now_ms: START_MS,
+            rng,
+            facts,
+            next_inbound: 0,
+            holds_imports: false,
+            held: VecDeque::new(),
+            holds_jobs: false,
+            held_jobs: VecDeque::new(),
+        }
     }
 
     /// Gives one event, runs the jobs and imports that come of it, and returns everything else that the machine wants.
@@ -139,6 +153,7 @@ impl Bench {
             let actions = self.machine.handle(event, self.now_ms, &mut self.rng, &self.ledger).unwrap();
             for action in actions {
                 match action {
+                    Action::Run(job) if self.holds_jobs => self.held_jobs.push_back(job),
                     Action::Run(job) => {
                         events.push_back(Event::JobDone(Box::new(job.run(&self.ledger, self.now_ms / 1000))));
                     }
@@ -160,6 +175,13 @@ impl Bench {
             events.extend(self.facts.lock().drain(..));
         }
         wants
+    }
+
+    /// Runs the jobs that wait.
+    pub(crate) fn run_held(&mut self) -> Vec<Action> {
+        let jobs = std::mem::take(&mut self.held_jobs);
+        let done: Vec<_> = jobs.into_iter().map(|job| job.run(&self.ledger, self.now_ms / 1000)).collect();
+        done.into_iter().flat_map(|done| self.tell(Event::JobDone(Box::new(done)))).collect()
     }
 
     /// Imports the first block that waits, and tells the machine what came of it.

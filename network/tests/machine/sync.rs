@@ -168,6 +168,32 @@ fn a_sync_goes_on_where_another_one_ended() {
 }
 
 #[test]
+fn the_next_headers_are_asked_for_while_the_last_ones_are_verified() {
+    let theirs = ledger();
+    mine(&theirs, 1200, "theirs");
+    let mut bench = Bench::new(MachineConfig::default());
+    let status = status_of(&bench, &theirs);
+    let actions = bench.welcome(1, status);
+    let headers_of = |actions: &[Action]| {
+        sent(actions, 1).into_iter().find(|(_, request)| matches!(request, Request::Headers { .. }))
+    };
+    let (request, message) = headers_of(&actions).unwrap();
+    let answer = serve::answer(&theirs, &message).unwrap();
+    let result = Ok(answer.encode());
+    bench.holds_jobs = true;
+    let actions = bench.tell(Event::Response { peer: PeerId(1), request, result });
+    let (request, message) = headers_of(&actions).expect("the next ones");
+    // They come before the job is done, and wait for it; nothing more is asked for meanwhile.
+    let answer = serve::answer(&theirs, &message).unwrap();
+    assert!(headers_of(&bench.answer(1, request, &answer)).is_none());
+    assert_eq!(bench.held_jobs.len(), 1, "they are verified one after the other");
+    bench.holds_jobs = false;
+    let actions = bench.run_held();
+    converse(&mut bench, actions, |bench, _, request| Some(serve_from(bench, &theirs, request)));
+    assert_eq!(bench.ledger.view().head().hash(), theirs.view().head().hash());
+}
+
+#[test]
 fn a_peer_that_vanishes_leaves_the_sync_to_the_others() {
     let theirs = ledger();
     mine(&theirs, 30, "a");

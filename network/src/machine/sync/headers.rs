@@ -12,7 +12,7 @@ use super::super::requests::Purpose;
 use super::super::verify::{Anchor, HeaderEntry, HeaderFault};
 use super::super::{Context, Machine};
 use super::queue::Queue;
-use super::{Mark, Session, Walk};
+use super::{HeaderRequest, Mark, Session, Walk};
 use crate::message::limits::{HEADERS_MAX, LOCATOR_MAX};
 use crate::message::{Request, WitnessedHeader};
 
@@ -35,6 +35,19 @@ fn locator(context: &Context<'_>) -> Result<Vec<B256>, ViewError> {
 }
 
 impl Session {
+    /// Tells whether headers are on their way or being verified.
+    pub(super) fn awaits_headers(&self) -> bool {
+        self.asked.is_some() || self.verifying.is_some() || self.ahead.is_some()
+    }
+
+    /// Tells whether the next headers can be asked for: while the last ones are being verified too, save where they end at a mark.
+    fn can_ask(&self) -> bool {
+        let verifying = if self.verifying.is_some() { HEADERS_MAX } else { 0 };
+        let has_room = self.queue.len() + verifying + HEADERS_MAX <= HEADERS_AHEAD_MAX;
+        let is_marked = self.verifying.is_some() && self.walk == Walk::Again;
+        self.asked.is_none() && self.ahead.is_none() && !self.headers_end && has_room && !is_marked
+    }
+
     /// Returns how many headers are missing up to the next mark, where headers are fetched again.
     fn to_next_mark(&self) -> Option<usize> {
         let (mark, tail) = (self.marks.front().filter(|_| self.walk == Walk::Again)?, self.tail.as_ref()?);
@@ -76,9 +89,10 @@ impl Session {
         }
     }
 
-    /// Begins to fetch the headers again, where they were only counted.
-    fn begin_again(&mut self) {
+    /// Begins to fetch the headers again, where they were only counted, under another name: what is still on its way follows others.
+    fn begin_again(&mut self, id: u64) {
         if let (Walk::Counting, Some((anchor, work))) = (self.walk, self.origin.take()) {
+            (self.id, self.asked, self.ahead) = (id, None, None);
             (self.walk, self.tail, self.tail_work, self.headers_end) = (Walk::Again, Some(anchor), work, false);
         } else {
             self.marks.clear();
@@ -89,49 +103,61 @@ impl Session {
 impl Machine {
     /// Asks for the next headers, where there is room for them.
     pub(super) fn ask_headers(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
-        let Some(session) = &mut self.sync.session else { return Ok(()) };
-        let room = session.queue.len() + HEADERS_MAX <= HEADERS_AHEAD_MAX;
-        if session.headers_busy || session.headers_end || !room {
-            return Ok(());
-        }
+        let Some(session) = self.sync.session.as_mut().filter(|session| session.can_ask()) else { return Ok(()) };
         let caution = self.peers.get(session.peer).map_or(0, |peer| peer.caution);
-        session.locator = match &session.tail {
-            Some(tail) => vec![tail.parent.hash()],
-            None => locator(context)?,
+        let locator = match (session.verifying, &session.tail) {
+            (Some(last), _) => vec![last],
+            (None, Some(tail)) => vec![tail.parent.hash()],
+            (None, None) => locator(context)?,
         };
-        session.asked = session.to_next_mark().unwrap_or((HEADERS_MAX >> caution).max(1));
-        session.headers_busy = true;
-        let (id, peer, locator) = (session.id, session.peer, session.locator.clone());
-        let count = u64::try_from(session.asked).unwrap_or(u64::MAX);
+        let count = session.to_next_mark().unwrap_or((HEADERS_MAX >> caution).max(1));
+        session.asked = Some(HeaderRequest { locator: locator.clone(), count });
+        let (id, peer) = (session.id, session.peer);
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
         self.send(context, peer, Purpose::Headers(id), Request::Headers { locator, count });
         Ok(())
     }
 
-    /// Takes headers: they are verified by a job.
+    /// Takes headers: they are verified by a job, after those that came before.
     pub(crate) fn on_headers(
         &mut self,
         context: &mut Context<'_>,
         id: u64,
         peer: PeerId,
-        mut headers: Vec<WitnessedHeader>,
+        headers: Vec<WitnessedHeader>,
     ) -> Result<(), ViewError> {
         let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) else { return Ok(()) };
+        let Some(asked) = session.asked.take() else { return Ok(()) };
         session.moved_at = context.now_ms;
-        if headers.len() > session.asked {
+        if headers.len() > asked.count {
             self.punish(context, peer, Offence::WrongResponse, "more headers than were asked for".to_owned());
             return self.end_sync(context);
         }
-        let is_short = headers.len() < session.asked;
+        if session.verifying.is_some() {
+            session.ahead = Some((asked, headers));
+            return Ok(());
+        }
+        self.follow_headers(context, asked, headers)
+    }
+
+    /// Has headers verified that follow the tail, and asks for the next ones.
+    fn follow_headers(
+        &mut self,
+        context: &mut Context<'_>,
+        asked: HeaderRequest,
+        mut headers: Vec<WitnessedHeader>,
+    ) -> Result<(), ViewError> {
+        let Some(session) = &mut self.sync.session else { return Ok(()) };
+        let (id, peer, is_short) = (session.id, session.peer, headers.len() < asked.count);
         if session.walk == Walk::Again && is_short {
             // The peer's chain is another one by now.
             return self.end_sync(context);
         }
         session.headers_end = is_short;
         let Some(first) = headers.first().map(|first| first.header.parent_hash) else {
-            session.headers_busy = false;
             return self.on_headers_end(context);
         };
-        if !session.locator.contains(&first) {
+        if !asked.locator.contains(&first) {
             self.punish(context, peer, Offence::WrongResponse, "headers that begin elsewhere".to_owned());
             return self.end_sync(context);
         }
@@ -143,16 +169,24 @@ impl Machine {
         let known = self.pass_known(context, anchor, &headers)?;
         headers.drain(..known);
         let Some(session) = &mut self.sync.session else { return Ok(()) };
-        if headers.is_empty() {
-            session.headers_busy = false;
+        let Some(last) = headers.last().map(|last| last.header.hash_slow()) else {
             return self.on_headers_end(context);
-        }
+        };
         let Some(tail) = session.tail.clone() else { return Ok(()) };
+        session.verifying = Some(last);
         session.origin.get_or_insert_with(|| (tail.clone(), session.tail_work));
         let ends_at = session.marks.front().filter(|_| session.walk == Walk::Again).map(|mark| mark.hash);
         let anchor = Box::new(tail);
         context.push(Action::Run(Box::new(Job::VerifyHeaders { session: id, peer, anchor, headers, ends_at })));
-        Ok(())
+        self.ask_headers(context)
+    }
+
+    /// Goes on with the headers that came while others were verified, and with all else.
+    fn go_on(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
+        if let Some((asked, headers)) = self.sync.session.as_mut().and_then(|session| session.ahead.take()) {
+            self.follow_headers(context, asked, headers)?;
+        }
+        self.drive_sync(context)
     }
 
     /// Passes over the first headers that are stored already, on whatever branch, and returns how many they are. They were verified when
@@ -203,7 +237,7 @@ impl Machine {
         result: Result<Vec<HeaderEntry>, HeaderFault>,
     ) -> Result<(), ViewError> {
         let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) else { return Ok(()) };
-        session.headers_busy = false;
+        session.verifying = None;
         session.moved_at = context.now_ms;
         session.stalls = 0;
         let entries = match result {
@@ -234,7 +268,7 @@ impl Machine {
         if session.headers_end && !session.is_heavier {
             return self.on_headers_end(context);
         }
-        self.drive_sync(context)
+        self.go_on(context)
     }
 
     /// Goes on to the blocks, now that the headers have shown what was claimed.
@@ -246,8 +280,9 @@ impl Machine {
             self.refuse_branch();
             return Ok(());
         }
-        session.begin_again();
-        self.drive_sync(context)
+        self.sync.next_id += 1;
+        session.begin_again(self.sync.next_id);
+        self.go_on(context)
     }
 
     /// Judges a chain of which all headers are here.
@@ -282,7 +317,7 @@ impl Machine {
     ) -> Result<(), ViewError> {
         self.rest(context, peer);
         if let Some(session) = self.sync.session.as_mut().filter(|session| session.id == id) {
-            session.headers_busy = false;
+            session.asked = None;
             session.stalls += 1;
             if session.tail.is_none() {
                 self.close_session(context);

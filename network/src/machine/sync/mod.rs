@@ -23,7 +23,7 @@ use super::limits::{CAUTION_MAX, IMPORTS_AHEAD_MAX, STALLS_MAX, STATUS_MS, SYNC_
 use super::requests::Purpose;
 use super::verify::Anchor;
 use super::{Context, Machine};
-use crate::message::{CompactBlock, Gossip, Request};
+use crate::message::{CompactBlock, Gossip, Request, WitnessedHeader};
 use progress::Meter;
 pub use progress::Progress;
 use queue::Queue;
@@ -57,6 +57,13 @@ struct Mark {
     hash: B256,
 }
 
+/// What a peer was asked for: headers that follow one of these hashes, and how many.
+#[derive(Debug)]
+struct HeaderRequest {
+    locator: Vec<B256>,
+    count: usize,
+}
+
 /// One attempt to reach a peer's head.
 pub(crate) struct Session {
     /// Our name for it: answers and jobs of an earlier one are not taken for this one's.
@@ -83,11 +90,12 @@ pub(crate) struct Session {
     tail_work: U256,
     /// The number of the last block that both chains have.
     ancestor: u64,
-    /// The hashes that the peer was last asked to begin after, and how many headers it was asked for.
-    locator: Vec<B256>,
-    asked: usize,
-    /// Whether headers are asked for or being verified.
-    headers_busy: bool,
+    /// The request for headers that the peer has not answered yet.
+    asked: Option<HeaderRequest>,
+    /// The hash of the last one of the headers that are being verified.
+    verifying: Option<B256>,
+    /// Those that follow, where they came meanwhile.
+    ahead: Option<(HeaderRequest, Vec<WitnessedHeader>)>,
     /// Whether the peer has no further header.
     headers_end: bool,
     /// Whether the headers prove the work that was claimed, and more of it than our chain has.
@@ -112,7 +120,10 @@ impl Sync {
     pub(crate) fn bytes(&self) -> usize {
         /// A header with its witness in the queue.
         const HEADER: usize = 1200;
-        self.session.as_ref().map_or(0, |session| session.queue.bytes() + session.queue.len() * HEADER)
+        self.session.as_ref().map_or(0, |session| {
+            let ahead = session.ahead.as_ref().map_or(0, |(_, headers)| headers.len());
+            session.queue.bytes() + (session.queue.len() + ahead) * HEADER
+        })
     }
 
     /// Follows a peer's newer head, for the progress.
@@ -171,9 +182,9 @@ impl Machine {
             tail: None,
             tail_work: U256::ZERO,
             ancestor: 0,
-            locator: Vec::new(),
-            asked: 0,
-            headers_busy: false,
+            asked: None,
+            verifying: None,
+            ahead: None,
             headers_end: false,
             is_heavier: false,
             queue: Queue::default(),
@@ -398,7 +409,7 @@ impl Machine {
 
     fn finish_sync(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
         let Some(session) = &self.sync.session else { return Ok(()) };
-        let idle = session.queue.is_empty() && session.jobs == 0 && !session.headers_busy;
+        let idle = session.queue.is_empty() && session.jobs == 0 && !session.awaits_headers();
         let done = idle && session.headers_end && self.blocks.importing_count() == 0;
         let stuck = context.now_ms.saturating_sub(session.moved_at) >= STUCK_MS;
         if done || stuck || session.stalls >= STALLS_MAX {
@@ -474,7 +485,7 @@ impl Machine {
     pub(crate) fn forget_sync_of(&mut self, peer: PeerId) {
         if let Some(session) = self.sync.session.as_mut().filter(|session| session.peer == peer) {
             session.headers_end = true;
-            session.headers_busy = false;
+            (session.asked, session.ahead) = (None, None);
             if !session.is_heavier || session.queue.is_empty() {
                 self.sync.session = None;
             }
