@@ -118,7 +118,12 @@ pub const STATE_SERVED: u64 = 1_024;
 pub const SNAPSHOT_DISTANCE_MIN: u64 = 256;
 /// After how many attempts of one peer that fail a node does without a snapshot; those of others have failed as often then.
 pub const SNAPSHOT_ATTEMPTS_MAX: u32 = 4;
-/// How many answers in a row may fail to come in one attempt.
+/// How long the machine waits for a piece of a snapshot, in milliseconds: two megabytes at the most. Each time it does not come
+/// the next wait is twice as long.
+pub const SNAPSHOT_PIECE_MS: u64 = 3_000;
+/// How many answers in a row may fail to come in one attempt; then another peer is tried, as long as there is one.
 pub const SNAPSHOT_LOST_MAX: u32 = 3;
+/// How long nothing is asked after that, in milliseconds: meanwhile a peer that was asked too often has a share again.
+pub const SNAPSHOT_REST_MS: u64 = 1_000;
 /// Room for a snapshot before it is verified, in bytes, where a machine is not told otherwise; a larger one is not taken.
 pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

@@ -403,7 +403,7 @@ impl Machine {
                 self.on_block_transactions(context, *id, transactions)
             }
             (_, Response::Refused(_)) => self.on_lost(context, open),
-            (Purpose::Snapshot(id), response) => self.on_snapshot_answer(context, *id, response),
+            (Purpose::Snapshot { id, .. }, response) => self.on_snapshot_answer(context, *id, response),
             (Purpose::Pool, Response::Pool(notices)) => self.on_notices(context, open.peer, &notices),
             _ => {
                 let detail = format!("another kind of response than was asked for: {:?}", open.purpose);
@@ -445,8 +445,8 @@ impl Machine {
                 Ok(())
             }
             Purpose::BlockTransactions(id) => self.ask_missing_elsewhere(context, id),
-            Purpose::Snapshot(id) if self.snapshot.is(id) => self.on_snapshot_lost(context),
-            Purpose::Snapshot(_) | Purpose::Status | Purpose::Pool => Ok(()),
+            Purpose::Snapshot { id, .. } if self.snapshot.is(id) => self.on_snapshot_lost(context),
+            Purpose::Snapshot { .. } | Purpose::Status | Purpose::Pool => Ok(()),
         }
     }
 
@@ -474,6 +474,7 @@ impl Machine {
         self.watch_clock(context);
         self.tick_transactions(context);
         self.wake_orphans(context)?;
+        self.drive_snapshot(context)?;
         self.drive_sync(context)
     }
 

@@ -22,8 +22,13 @@ pub(crate) enum Purpose {
     BlockTransactions(u64),
     /// What is in the peer's pool.
     Pool,
-    /// A piece for this start from a snapshot.
-    Snapshot(u64),
+    /// A piece for a start from a snapshot.
+    Snapshot {
+        /// Our name for the start.
+        id: u64,
+        /// How long the piece may take, in milliseconds.
+        patience_ms: u64,
+    },
 }
 
 /// A request that is not answered yet.
@@ -60,6 +65,7 @@ impl Requests {
     pub(crate) fn late(&mut self, now_ms: u64) -> Vec<Open> {
         let patience = |open: &Open| match open.purpose {
             Purpose::Headers(_) => HEADERS_MS,
+            Purpose::Snapshot { patience_ms, .. } => patience_ms,
             Purpose::BlockTransactions(_) => BLOCK_TRANSACTIONS_MS,
             _ => RESPONSE_MS,
         };

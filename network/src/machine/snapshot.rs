@@ -11,7 +11,7 @@ use chain::{ImportError, ImportOutcome, Need, SnapshotBuilder, ViewError};
 use super::action::{Action, Alarm, Offence};
 use super::event::PeerId;
 use super::job::{Job, Piece};
-use super::limits::{SNAPSHOT_ATTEMPTS_MAX, SNAPSHOT_LOST_MAX};
+use super::limits::{SNAPSHOT_ATTEMPTS_MAX, SNAPSHOT_LOST_MAX, SNAPSHOT_PIECE_MS, SNAPSHOT_REST_MS};
 use super::requests::Purpose;
 use super::verify::{Anchor, HeaderEntry, HeaderFault};
 use super::{Context, Machine};
@@ -38,6 +38,10 @@ struct Attempt {
     claimed: U256,
     work: U256,
     stage: Stage,
+    /// Whether something is asked for or being verified.
+    is_busy: bool,
+    /// Before this time nothing is asked.
+    asks_from: u64,
     /// How many answers in a row did not come.
     lost: u32,
 }
@@ -100,15 +104,20 @@ impl Machine {
         let stage = Stage::Headers(Vec::new(), Box::new(anchor));
         let (target, number) = (status.finalized_hash, status.finalized);
         let (claimed, work) = (status.total_difficulty, context.view.head_td());
-        self.snapshot.attempt = Some(Attempt { id, peer, target, number, claimed, work, stage, lost: 0 });
+        self.snapshot.attempt =
+            Some(Attempt { id, peer, target, number, claimed, work, stage, is_busy: false, asks_from: 0, lost: 0 });
         self.drive_snapshot(context)?;
         Ok(true)
     }
 
-    /// Asks for what an attempt needs next.
-    fn drive_snapshot(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
-        let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+    /// Asks for what an attempt needs next, unless its peer rests.
+    pub(crate) fn drive_snapshot(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
+        let Some(attempt) = self.snapshot.attempt.as_mut().filter(|attempt| !attempt.is_busy) else { return Ok(()) };
         let (id, peer, target) = (attempt.id, attempt.peer, attempt.target);
+        if attempt.asks_from > context.now_ms {
+            return Ok(());
+        }
+        let patience_ms = SNAPSHOT_PIECE_MS << attempt.lost;
         let request = match &mut attempt.stage {
             Stage::Headers(_, anchor) => {
                 let most = u64::try_from(HEADERS_MAX).unwrap_or(u64::MAX);
@@ -126,7 +135,8 @@ impl Machine {
                 Need::Nothing => return self.adopt_snapshot(context),
             },
         };
-        self.send(context, peer, Purpose::Snapshot(id), request);
+        attempt.is_busy = true;
+        self.send(context, peer, Purpose::Snapshot { id, patience_ms }, request);
         Ok(())
     }
 
@@ -189,6 +199,7 @@ impl Machine {
         result: Result<Vec<HeaderEntry>, HeaderFault>,
     ) -> Result<(), ViewError> {
         let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+        attempt.is_busy = false;
         let (peer, target, number) = (attempt.peer, attempt.target, attempt.number);
         let Stage::Headers(headers, anchor) = &mut attempt.stage else { return Ok(()) };
         match result {
@@ -226,6 +237,7 @@ impl Machine {
         result: Result<(), String>,
     ) -> Result<(), ViewError> {
         let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
+        attempt.is_busy = false;
         let peer = attempt.peer;
         match result {
             Ok(()) if builder.bytes() > self.config.snapshot_bytes_max => {
@@ -260,14 +272,18 @@ impl Machine {
         self.drive_sync(context)
     }
 
-    /// Asks again for what did not come, where the peer is still there.
+    /// Asks again for what did not come, where the peer is still there: a while later, since it may have refused to be asked so often.
     pub(crate) fn on_snapshot_lost(&mut self, context: &mut Context<'_>) -> Result<(), ViewError> {
         let Some(attempt) = &mut self.snapshot.attempt else { return Ok(()) };
         attempt.lost += 1;
+        attempt.is_busy = false;
         // Who does not even begin to answer keeps nobody else from it.
         let has_begun = !matches!(&attempt.stage, Stage::Headers(headers, _) if headers.is_empty());
-        if has_begun && attempt.lost < SNAPSHOT_LOST_MAX && self.peers.is_welcome(attempt.peer) {
-            return self.drive_snapshot(context);
+        let (peer, lost) = (attempt.peer, attempt.lost);
+        if has_begun && lost < SNAPSHOT_LOST_MAX && self.peers.is_welcome(peer) {
+            attempt.asks_from = context.now_ms.saturating_add(SNAPSHOT_REST_MS);
+            context.push(Action::WakeAt(attempt.asks_from));
+            return Ok(());
         }
         self.fail_snapshot(context, "a peer that does not answer")
     }

@@ -198,6 +198,32 @@ fn a_block_that_is_announced_meanwhile_does_not_spoil_a_snapshot() {
 }
 
 #[test]
+fn a_peer_that_is_asked_too_often_is_asked_on_a_while_later() {
+    let theirs = theirs();
+    let mut bench = Bench::new(config());
+    // Every other request for the state is refused.
+    let turn = std::cell::Cell::new(0);
+    let grudging = |bench: &Bench, _: u64, request: &Request| {
+        turn.set(turn.get() + usize::from(matches!(request, Request::Accounts { .. } | Request::Slots { .. })));
+        Some(match request {
+            Request::Accounts { .. } | Request::Slots { .. } if turn.get() % 2 > 0 => {
+                Response::Refused("too many requests".to_owned())
+            }
+            other => serve_from(bench, &theirs, other),
+        })
+    };
+    let status = status_of(&bench, &theirs);
+    let (mut wants, mut more) = (Vec::new(), bench.welcome(1, status));
+    for _ in 0..6 {
+        wants.extend(converse(&mut bench, more, grudging));
+        more = bench.pass(network::machine::limits::SNAPSHOT_REST_MS);
+    }
+    assert_eq!((bench.ledger.view().head().number, bench.ledger.view().base_number()), (30, 24));
+    assert_eq!(turn.get(), 4, "each was asked twice");
+    assert_eq!(alarms(&wants), Vec::<String>::new());
+}
+
+#[test]
 fn where_nobody_can_serve_a_snapshot_the_chain_is_executed() {
     let theirs = theirs();
     let mut bench = Bench::new(config());

@@ -80,6 +80,8 @@ impl Simulation {
         };
         if self.is_blocked(from, to) || unit(&mut self.rng) < self.loss() {
             self.counts.lost += 1;
+            let kind = message.kind();
+            self.trace.add(self.at_us, from, || format!("to {to}: {kind} is lost"));
             return;
         }
         let copies = if unit(&mut self.rng) < self.plan.duplicates { 2 } else { 1 };

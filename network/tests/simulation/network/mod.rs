@@ -31,6 +31,16 @@ enum Message {
     Response(RequestId, Result<Vec<u8>, RequestFailure>),
 }
 
+impl Message {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Gossip(..) => "gossip",
+            Self::Request(..) => "a request",
+            Self::Response(..) => "a response",
+        }
+    }
+}
+
 /// What a node does beside its machine.
 enum Work {
     Import(Box<RecoveredBlock>),
