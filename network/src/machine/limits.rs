@@ -39,7 +39,8 @@ pub const CLOCK_WARN_MS: u64 = 5_000;
 pub const REQUEST_BURST: u64 = 256;
 /// How many requests a second of one peer are answered in the long run.
 pub const REQUESTS_PER_SECOND: u64 = 64;
-/// How many requests of one peer may be refused in a row, or announcements not be read, before it counts as an offence.
+/// How many requests of one peer may be refused, beyond as many as are granted meanwhile, before it counts as an offence; or announcements
+/// not be read in a row.
 pub const REFUSALS_MAX: u64 = 64;
 /// How many announcements of transactions of one peer are read in a burst.
 pub const ANNOUNCEMENT_BURST: u64 = 256;

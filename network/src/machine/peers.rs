@@ -55,11 +55,19 @@ struct Allowance {
     left: u64,
     at_ms: u64,
     refusals: u64,
+    /// For how many refusals one that is granted makes up.
+    makes_up: u64,
 }
 
 impl Allowance {
-    fn new(burst: u64, per_second: u64, now_ms: u64) -> Self {
-        Self { burst, per_second, left: burst * 1000, at_ms: now_ms, refusals: 0 }
+    /// Of what the peer passes on for others, who may be many: it is blamed for refusals in a row.
+    fn of_passing(burst: u64, per_second: u64, now_ms: u64) -> Self {
+        Self { burst, per_second, left: burst * 1000, at_ms: now_ms, refusals: 0, makes_up: u64::MAX }
+    }
+
+    /// Of what the peer does by itself, and is told of a refusal: it is blamed where more is refused than granted.
+    fn of_asking(burst: u64, per_second: u64, now_ms: u64) -> Self {
+        Self { makes_up: 1, ..Self::of_passing(burst, per_second, now_ms) }
     }
 
     fn take(&mut self, now_ms: u64) -> Share {
@@ -67,7 +75,7 @@ impl Allowance {
         self.left = self.left.saturating_add(gained).min(self.burst * 1000);
         self.at_ms = now_ms;
         if let Some(left) = self.left.checked_sub(1000) {
-            (self.left, self.refusals) = (left, 0);
+            (self.left, self.refusals) = (left, self.refusals.saturating_sub(self.makes_up));
             return Share::Granted;
         }
         self.refusals += 1;
@@ -130,9 +138,9 @@ impl Peer {
             gossip_unread: 0,
             refused_head: None,
             rests_until: 0,
-            requests: Allowance::new(REQUEST_BURST, REQUESTS_PER_SECOND, now_ms),
-            announcements: Allowance::new(ANNOUNCEMENT_BURST, ANNOUNCEMENTS_PER_SECOND, now_ms),
-            old_blocks: Allowance::new(OLD_BLOCK_BURST, OLD_BLOCKS_PER_SECOND, now_ms),
+            requests: Allowance::of_asking(REQUEST_BURST, REQUESTS_PER_SECOND, now_ms),
+            announcements: Allowance::of_passing(ANNOUNCEMENT_BURST, ANNOUNCEMENTS_PER_SECOND, now_ms),
+            old_blocks: Allowance::of_passing(OLD_BLOCK_BURST, OLD_BLOCKS_PER_SECOND, now_ms),
         }
     }
 
@@ -304,5 +312,22 @@ mod tests {
         let granted = (0..REQUESTS_PER_SECOND).all(|_| peer.take_share(1000) == Share::Granted);
         assert!(granted);
         assert_eq!(peer.take_share(1000), Share::Exceeded);
+    }
+
+    #[test]
+    fn a_peer_that_goes_on_asking_is_blamed_though_some_of_it_is_granted() {
+        // So many a second, for a minute: when is it blamed first?
+        let blamed_after = |each_second: u64, take: fn(&mut Peer, u64) -> Share| {
+            let mut peer = Peer::new(false, 0);
+            (0..60 * each_second)
+                .map(|turn| turn * 1000 / each_second)
+                .find(|at| take(&mut peer, *at) == Share::Flooding)
+        };
+        assert_eq!(blamed_after(REQUESTS_PER_SECOND, Peer::take_share), None);
+        assert_eq!(blamed_after(REQUESTS_PER_SECOND * 3 / 2, Peer::take_share), None);
+        assert!(blamed_after(REQUESTS_PER_SECOND * 4, Peer::take_share).is_some_and(|at| at < 3000));
+        // What many others have said comes through one peer where a node has no more, and it cannot help that.
+        assert_eq!(blamed_after(ANNOUNCEMENTS_PER_SECOND * 8, Peer::take_announcement), None);
+        assert!(blamed_after(ANNOUNCEMENTS_PER_SECOND * 80, Peer::take_announcement).is_some());
     }
 }
