@@ -76,7 +76,6 @@ struct Open<K, C> {
 /// What one peer has of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
-    waiting: usize,
     waiting_bytes: usize,
     making: usize,
     unread_bytes: usize,
@@ -124,7 +123,8 @@ impl Load {
 pub(super) struct Answers<K, C> {
     open: HashMap<InboundId, Open<K, C>>,
     names: HashMap<K, InboundId>,
-    waiting: BTreeSet<InboundId>,
+    /// Of each peer those that wait, the oldest first.
+    waiting: HashMap<PeerId, BTreeSet<InboundId>>,
     loads: HashMap<PeerId, Load>,
     next: u64,
     /// Answers that are being made, whether somebody still waits for them or not.
@@ -137,7 +137,7 @@ impl<K, C> Default for Answers<K, C> {
         Self {
             open: HashMap::new(),
             names: HashMap::new(),
-            waiting: BTreeSet::new(),
+            waiting: HashMap::new(),
             loads: HashMap::new(),
             next: 0,
             making: 0,
@@ -161,14 +161,14 @@ impl<K: Copy + Eq + Hash, C> Answers<K, C> {
         let Some(open) = self.open.get_mut(&inbound) else { return true };
         let load = self.loads.entry(open.peer).or_default();
         let bytes = open.bytes;
-        let has_room = load.waiting < WAITING_PER_PEER && load.waiting_bytes + bytes <= WAITING_BYTES_PER_PEER;
-        if load.waiting > 0 && !has_room {
+        let waiting = self.waiting.get(&open.peer).map_or(0, BTreeSet::len);
+        let has_room = waiting < WAITING_PER_PEER && load.waiting_bytes + bytes <= WAITING_BYTES_PER_PEER;
+        if waiting > 0 && !has_room {
             return false;
         }
-        load.waiting += 1;
         load.waiting_bytes += bytes;
+        self.waiting.entry(open.peer).or_default().insert(inbound);
         open.stage = Stage::Waiting { message, bytes };
-        self.waiting.insert(inbound);
         true
     }
 
@@ -179,20 +179,18 @@ impl<K: Copy + Eq + Hash, C> Answers<K, C> {
             return None;
         }
         let total = self.unread_bytes.saturating_add((self.making + 1).saturating_mul(RESPONSE_BYTES_SOFT));
-        let place_of = |inbound: &InboundId| {
-            let peer = self.open.get(inbound)?.peer;
-            let load = self.loads.get(&peer).copied().unwrap_or_default();
+        let place_of = |(peer, waiting): (&PeerId, &BTreeSet<InboundId>)| {
+            let load = self.loads.get(peer).copied().unwrap_or_default();
             let (rank, to_read) = (load.rank(), load.to_read());
             let room = if rank == Rank::Reader { UNREAD_BYTES_MAX } else { UNREAD_BYTES_MAX / 2 };
             let has_room = total <= room && to_read.saturating_add(RESPONSE_BYTES_SOFT) <= UNREAD_BYTES_PER_PEER;
-            has_room.then_some((rank, to_read, *inbound))
+            has_room.then_some((rank, to_read, *waiting.first()?))
         };
         let (_, _, inbound) = self.waiting.iter().filter_map(place_of).min()?;
         let open = self.open.get_mut(&inbound)?;
         let Stage::Waiting { message, bytes } = std::mem::replace(&mut open.stage, Stage::Making) else { return None };
-        self.waiting.remove(&inbound);
+        no_longer_waits(&mut self.waiting, open.peer, inbound);
         let load = self.loads.entry(open.peer).or_default();
-        load.waiting = load.waiting.saturating_sub(1);
         load.waiting_bytes = load.waiting_bytes.saturating_sub(bytes);
         load.making += 1;
         self.making += 1;
@@ -269,8 +267,7 @@ impl<K: Copy + Eq + Hash, C> Answers<K, C> {
         match open.stage {
             Stage::Asked => Some((open.peer, 0)),
             Stage::Waiting { bytes, .. } => {
-                self.waiting.remove(&inbound);
-                load.waiting = load.waiting.saturating_sub(1);
+                no_longer_waits(&mut self.waiting, open.peer, inbound);
                 load.waiting_bytes = load.waiting_bytes.saturating_sub(bytes);
                 Some((open.peer, 0))
             }
@@ -285,6 +282,14 @@ impl<K: Copy + Eq + Hash, C> Answers<K, C> {
                 Some((open.peer, bytes))
             }
         }
+    }
+}
+
+fn no_longer_waits(waiting: &mut HashMap<PeerId, BTreeSet<InboundId>>, peer: PeerId, inbound: InboundId) {
+    let Some(theirs) = waiting.get_mut(&peer) else { return };
+    theirs.remove(&inbound);
+    if theirs.is_empty() {
+        waiting.remove(&peer);
     }
 }
 
@@ -438,7 +443,7 @@ mod tests {
         // One that is being made, and one that waits.
         assert_eq!((desk.ended(&0, End::Lost), desk.ended(&1, End::Lost)), (None, None));
         assert_eq!(desk.made(first, LONG), Delivery::Gone);
-        assert_eq!((desk.making, desk.unread_bytes, desk.waiting.len()), (0, 0, 4));
+        assert_eq!((desk.making, desk.unread_bytes, desk.waiting.values().flatten().count()), (0, 0, 4));
         desk.start().unwrap();
         desk.forget(&peer);
         assert_eq!((desk.open.len(), desk.names.len(), desk.waiting.len(), desk.loads.len()), (0, 0, 0, 0));
@@ -467,7 +472,9 @@ mod tests {
                 assert_eq!(desk.names.len(), desk.open.len(), "seed {seed}");
                 let sum = |of: fn(&Load) -> usize| desk.loads.values().map(of).sum::<usize>();
                 assert_eq!(sum(|load| load.unread_bytes), desk.unread_bytes, "seed {seed}");
-                assert_eq!(sum(|load| load.waiting), desk.waiting.len(), "seed {seed}");
+                assert!(desk.waiting.values().all(|waiting| !waiting.is_empty()), "seed {seed}");
+                let waiting = desk.waiting.values().flatten().map(|inbound| desk.open[inbound].bytes).sum::<usize>();
+                assert_eq!(sum(|load| load.waiting_bytes), waiting, "seed {seed}");
                 assert!(sum(|load| load.making) <= desk.making, "seed {seed}");
                 assert!(desk.unread_bytes <= UNREAD_BYTES_MAX, "seed {seed}");
             }
