@@ -12,7 +12,7 @@ use evm_runtime::receipt::{logs_bloom, receipts_root};
 use evm_runtime::{BlockExecutor, Receipt, TransactionRefused, state};
 use storage::{Reader, Stage};
 
-use crate::import::{ImportError, grandparent_timestamp};
+use crate::import::{ImportError, both, grandparent_timestamp};
 use crate::pool::{BestTransactions, Pool, TransactionOrder};
 use crate::view::ChainView;
 
@@ -106,7 +106,8 @@ pub(crate) fn build(
     if !executed.requests.is_empty() {
         return Err(ImportError::Corrupt("the state makes requests to a consensus layer".to_owned()));
     }
-    let (applied, (transactions_root, receipts_root)) = rayon::join(
+    let (applied, (transactions_root, receipts_root)) = both(
+        transactions.len(),
         || state::compute(&stage, &executed.changes),
         || (transactions_root(&transactions), receipts_root(&executed.receipts)),
     );

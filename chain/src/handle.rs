@@ -64,12 +64,31 @@ pub enum Fact {
 /// Receives facts, on the thread where they happen; must not block.
 pub type Sink = Box<dyn Fn(&Fact) + Send + Sync>;
 
+/// Where a command's outcome goes, and where it comes from.
+type Reply = Sender<Result<ImportOutcome, ImportError>>;
+type Answer = Receiver<Result<ImportOutcome, ImportError>>;
+
+/// A block that was handed over to be imported.
+#[derive(Debug)]
+#[must_use = "an import stands whether it is waited for or not, but only this tells of it"]
+pub struct PendingImport(Answer);
+
+impl PendingImport {
+    /// Waits until the block is committed.
+    ///
+    /// # Errors
+    /// As [`LedgerHandle::import`].
+    pub fn wait(self) -> Result<ImportOutcome, ImportError> {
+        self.0.recv().map_err(|_| ImportError::ShutDown)?
+    }
+}
+
 enum Command {
-    Import(Box<RecoveredBlock>, u64, Sender<Result<ImportOutcome, ImportError>>),
-    ImportMined(Box<Candidate>, u64, Sender<Result<ImportOutcome, ImportError>>),
-    Adopt(Box<StateSnapshot>, u64, Sender<Result<ImportOutcome, ImportError>>),
-    Rewind(RewindTarget, AfterRewind, u64, Sender<Result<ImportOutcome, ImportError>>),
-    Amend(Vec<AccountAmendment>, u64, Sender<Result<ImportOutcome, ImportError>>),
+    Import(Box<RecoveredBlock>, u64, Reply),
+    ImportMined(Box<Candidate>, u64, Reply),
+    Adopt(Box<StateSnapshot>, u64, Reply),
+    Rewind(RewindTarget, AfterRewind, u64, Reply),
+    Amend(Vec<AccountAmendment>, u64, Reply),
     Stop,
 }
 
@@ -165,6 +184,14 @@ impl LedgerHandle {
         self.ask(|reply| Command::Import(Box::new(block), now, reply))
     }
 
+    /// Hands over a block to be imported after all that was handed over before, and waits no longer than there is room for it.
+    ///
+    /// # Errors
+    /// The ledger was shut down.
+    pub fn begin_import(&self, block: RecoveredBlock, now: u64) -> Result<PendingImport, ImportError> {
+        self.send(|reply| Command::Import(Box::new(block), now, reply)).map(PendingImport)
+    }
+
     /// Imports a block of our own that was built and now has its seal; it is not executed again.
     ///
     /// # Errors
@@ -221,13 +248,14 @@ impl LedgerHandle {
         self.ask(|reply| Command::Amend(accounts, now, reply)).map(drop)
     }
 
-    fn ask(
-        &self,
-        command: impl FnOnce(Sender<Result<ImportOutcome, ImportError>>) -> Command,
-    ) -> Result<ImportOutcome, ImportError> {
+    fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<ImportOutcome, ImportError> {
+        PendingImport(self.send(command)?).wait()
+    }
+
+    fn send(&self, command: impl FnOnce(Reply) -> Command) -> Result<Answer, ImportError> {
         let (reply, answer) = bounded(1);
         self.shared.commands.send(command(reply)).map_err(|_| ImportError::ShutDown)?;
-        answer.recv().map_err(|_| ImportError::ShutDown)?
+        Ok(answer)
     }
 
     /// Adds a transaction to the pool. `now` is the clock in seconds.

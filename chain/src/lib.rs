@@ -21,7 +21,7 @@ pub mod verify;
 mod view;
 
 pub use build::{BuildRequest, Candidate};
-pub use handle::{Fact, Ledger, LedgerHandle, Sink};
+pub use handle::{Fact, Ledger, LedgerHandle, PendingImport, Sink};
 pub use import::{DroppedBlock, ImportError, ImportOutcome, Reorganisation};
 pub use open::{FORMAT, LedgerConfig, OpenError, initialise, stored_chain_file};
 pub use pool::{Pool, PoolConfig, PoolError, TransactionOrder, TransactionOrigin};

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use chain::{LedgerHandle, StateSnapshot, ViewError};
+use alloy_primitives::B256;
+use chain::{ImportError, LedgerHandle, PendingImport, StateSnapshot, ViewError};
 use consensus::RecoveredBlock;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
@@ -52,13 +53,25 @@ impl Importer {
     ) -> std::io::Result<Self> {
         let (imports, mut waiting) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name("network-import".to_owned()).spawn(move || {
-            while let Some(import) = waiting.blocking_recv() {
-                let now = clock_ms() / 1000;
-                let event = match import {
-                    Import::Block(block) => import_block(&ledger, *block, now, &board),
-                    Import::Snapshot(snapshot) => Event::Adopted(ledger.adopt(*snapshot, now)),
+            let (mut begun, mut last_end) = (None::<Begun>, Instant::now());
+            loop {
+                // While one block is being imported the next one is handed over already.
+                let import = if begun.is_some() { waiting.try_recv().ok() } else { waiting.blocking_recv() };
+                let next = match import {
+                    Some(Import::Block(block)) => Some(Begun::begin(&ledger, *block, clock_ms() / 1000)),
+                    Some(Import::Snapshot(snapshot)) => {
+                        let last = begun.take().map(|last| last.end(&board, &mut last_end));
+                        let adopted = Event::Adopted(ledger.adopt(*snapshot, clock_ms() / 1000));
+                        if !tell_all(&results, last.into_iter().chain([adopted])) {
+                            return;
+                        }
+                        continue;
+                    }
+                    None if begun.is_none() => return,
+                    None => None,
                 };
-                if results.blocking_send(Internal::Event(event)).is_err() {
+                let last = std::mem::replace(&mut begun, next).map(|last| last.end(&board, &mut last_end));
+                if !tell_all(&results, last) {
                     return;
                 }
             }
@@ -81,18 +94,39 @@ impl Importer {
     }
 }
 
-/// Imports a block and counts the time that takes.
-fn import_block(ledger: &LedgerHandle, block: RecoveredBlock, now: u64, board: &Board) -> Event {
-    let (hash, gas, begun) = (block.hash(), block.header.gas_used, Instant::now());
-    let result = ledger.import(block, now);
-    if result.is_ok() {
-        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let counters = &board.counters;
-        counters.import_blocks.fetch_add(1, Ordering::Relaxed);
-        counters.import_gas.fetch_add(gas, Ordering::Relaxed);
-        counters.import_micros.fetch_add(micros, Ordering::Relaxed);
+/// Tells the task; false: it has ended.
+fn tell_all(results: &mpsc::Sender<Internal>, events: impl IntoIterator<Item = Event>) -> bool {
+    events.into_iter().all(|event| results.blocking_send(Internal::Event(event)).is_ok())
+}
+
+/// A block that was handed to the ledger.
+struct Begun {
+    hash: B256,
+    gas: u64,
+    at: Instant,
+    import: Result<PendingImport, ImportError>,
+}
+
+impl Begun {
+    fn begin(ledger: &LedgerHandle, block: RecoveredBlock, now: u64) -> Self {
+        let (hash, gas, at) = (block.hash(), block.header.gas_used, Instant::now());
+        Self { hash, gas, at, import: ledger.begin_import(block, now) }
     }
-    Event::Imported { hash, result }
+
+    /// Waits for the import and counts the time that it took, without that before the one before was done.
+    fn end(self, board: &Board, last_end: &mut Instant) -> Event {
+        let result = self.import.and_then(PendingImport::wait);
+        let now = Instant::now();
+        if result.is_ok() {
+            let micros = u64::try_from(now.duration_since(self.at.max(*last_end)).as_micros()).unwrap_or(u64::MAX);
+            let counters = &board.counters;
+            counters.import_blocks.fetch_add(1, Ordering::Relaxed);
+            counters.import_gas.fetch_add(self.gas, Ordering::Relaxed);
+            counters.import_micros.fetch_add(micros, Ordering::Relaxed);
+        }
+        *last_end = now;
+        Event::Imported { hash: self.hash, result }
+    }
 }
 
 /// Runs a job and sends its result.
