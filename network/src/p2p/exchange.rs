@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::message::Request;
 use crate::message::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
@@ -49,6 +49,20 @@ fn with(codec: Codec) -> request_response::Behaviour<Codec> {
     request_response::Behaviour::with_codec(codec, [(PROTOCOL, ProtocolSupport::Full)], config)
 }
 
+/// A message, with the room that it takes as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) bytes: Vec<u8>,
+    /// None for one that is short, or our own.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Vec<u8>> for Parcel {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, room: None }
+    }
+}
+
 /// Reads and writes bytes up to the limits. Clones share the room for long messages. Each question with its answer has a clone of its
 /// own.
 #[derive(Clone, Debug)]
@@ -69,16 +83,16 @@ impl Default for Codec {
 
 /// Reads a message: its length in four bytes, and so many bytes; one that is longer than `limit` is not read and comes out empty. A stream
 /// that ends early is an error of the transport, of which the sender need not know: it is no message, and nobody is to blame.
-async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize, room: &Semaphore) -> io::Result<Vec<u8>> {
+async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize, room: &Arc<Semaphore>) -> io::Result<Parcel> {
     let mut length = [0; 4];
     io.read_exact(&mut length).await?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > limit {
         tracing::debug!(length, limit, "a message that is too long");
-        return Ok(Vec::new());
+        return Ok(Vec::new().into());
     }
     let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
-    let _held = if length > LONG_BYTES { room.acquire_many(kib).await.ok() } else { None };
+    let room = if length > LONG_BYTES { Arc::clone(room).acquire_many_owned(kib).await.ok() } else { None };
     // Its place is found at once, so that it is never copied; memory is taken as bytes come, not as they are promised.
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
@@ -87,7 +101,7 @@ async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize, room: &Sem
         bytes.resize(start + next, 0);
         io.read_exact(&mut bytes[start..]).await?;
     }
-    Ok(bytes)
+    Ok(Parcel { bytes, room })
 }
 
 /// Writes an answer, and gives it up where its reader takes nothing of it for `patience`.
@@ -117,14 +131,14 @@ async fn write(io: &mut (impl AsyncWrite + Unpin + Send), bytes: &[u8]) -> io::R
 
 impl request_response::Codec for Codec {
     type Protocol = StreamProtocol;
-    type Request = Vec<u8>;
-    type Response = Vec<u8>;
+    type Request = Parcel;
+    type Response = Parcel;
 
     async fn read_request<T: AsyncRead + Unpin + Send>(
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-    ) -> io::Result<Vec<u8>> {
+    ) -> io::Result<Parcel> {
         read(io, REQUEST_BYTES_MAX, &self.requests).await
     }
 
@@ -132,7 +146,7 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-    ) -> io::Result<Vec<u8>> {
+    ) -> io::Result<Parcel> {
         read(io, self.response_max, &self.responses).await
     }
 
@@ -140,19 +154,19 @@ impl request_response::Codec for Codec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        request: Vec<u8>,
+        request: Parcel,
     ) -> io::Result<()> {
-        self.response_max = Request::response_bytes_max(&request);
-        write(io, &request).await
+        self.response_max = Request::response_bytes_max(&request.bytes);
+        write(io, &request.bytes).await
     }
 
     async fn write_response<T: AsyncWrite + Unpin + Send>(
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        response: Vec<u8>,
+        response: Parcel,
     ) -> io::Result<()> {
-        write_patiently(io, &response, STALLED_MAX).await
+        write_patiently(io, &response.bytes, STALLED_MAX).await
     }
 }
 
@@ -164,6 +178,10 @@ mod tests {
 
     use super::*;
 
+    fn room(kib: usize) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(kib))
+    }
+
     async fn written(bytes: &[u8]) -> Vec<u8> {
         let mut io = futures::io::Cursor::new(Vec::new());
         write(&mut io, bytes).await.unwrap();
@@ -174,12 +192,12 @@ mod tests {
     async fn messages_come_back_and_those_beyond_the_limit_come_as_none() {
         for size in [0, 1, 4] {
             let message = vec![7; size];
-            assert_eq!(read(&mut &written(&message).await[..], 4, &Semaphore::new(0)).await.unwrap(), message);
+            assert_eq!(read(&mut &written(&message).await[..], 4, &room(0)).await.unwrap().bytes, message);
         }
         // Nothing but the length is read.
         let long = written(&[7; 5]).await;
         let mut rest = &long[..];
-        assert_eq!((read(&mut rest, 4, &Semaphore::new(0)).await.unwrap().len(), rest.len()), (0, 5));
+        assert_eq!((read(&mut rest, 4, &room(0)).await.unwrap().bytes.len(), rest.len()), (0, 5));
         assert!(Request::decode(&[]).is_err() && crate::message::Response::decode(&[]).is_err());
     }
 
@@ -191,11 +209,11 @@ mod tests {
         let body = Request::Bodies(vec![alloy_primitives::B256::ZERO]).encode();
         for (request, max) in [(vec![0xc2, 0x80, 0xc0], STATUS_BYTES_MAX), (body, RESPONSE_BYTES_MAX)] {
             let mut codec = shared.clone();
-            codec.write_request(&PROTOCOL, &mut futures::io::sink(), request).await.unwrap();
+            codec.write_request(&PROTOCOL, &mut futures::io::sink(), request.into()).await.unwrap();
             for (length, expected) in [(max, max), (max + 1, 0)] {
                 let answer = written(&vec![7; length]).await;
                 let read = codec.read_response(&PROTOCOL, &mut &answer[..]).await.unwrap();
-                assert_eq!(read.len(), expected, "{length} bytes, at most {max}");
+                assert_eq!(read.bytes.len(), expected, "{length} bytes, at most {max}");
             }
         }
     }
@@ -237,7 +255,7 @@ mod tests {
     async fn a_stream_that_ends_early_is_no_message() {
         let whole = written(&[7; 4]).await;
         for cut in 0..whole.len() {
-            let error = read(&mut &whole[..cut], 4, &Semaphore::new(0)).await.unwrap_err();
+            let error = read(&mut &whole[..cut], 4, &room(0)).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut} bytes");
         }
     }
@@ -245,14 +263,18 @@ mod tests {
     #[tokio::test]
     async fn long_messages_wait_for_room_and_short_ones_do_not() {
         use futures::FutureExt;
-        let room = Semaphore::new(64);
+        let room = room(64);
         let (long, short) = (written(&vec![7; 40 * 1024]).await, written(&vec![7; LONG_BYTES]).await);
         let held = room.acquire_many(40).await.unwrap();
         assert!(read(&mut &long[..], 1 << 20, &room).now_or_never().is_none());
         assert!(read(&mut &short[..], 1 << 20, &room).now_or_never().is_some());
         drop(held);
+        // It takes its room for as long as it is held.
+        let first = read(&mut &long[..], 1 << 20, &room).now_or_never().unwrap().unwrap();
+        assert!(read(&mut &long[..], 1 << 20, &room).now_or_never().is_none());
+        drop(first);
         for _ in 0..3 {
-            assert_eq!(read(&mut &long[..], 1 << 20, &room).now_or_never().unwrap().unwrap().len(), 40 * 1024);
+            assert_eq!(read(&mut &long[..], 1 << 20, &room).now_or_never().unwrap().unwrap().bytes.len(), 40 * 1024);
         }
     }
 

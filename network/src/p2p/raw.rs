@@ -217,7 +217,7 @@ impl Task {
                 command = commands.recv() => match command {
                     None | Some(Command::Leave) => break,
                     Some(Command::Ask(request, reply)) => {
-                        let id = self.swarm.behaviour_mut().exchange.send_request(&self.node, request);
+                        let id = self.swarm.behaviour_mut().exchange.send_request(&self.node, request.into());
                         self.open.push((id, reply));
                     }
                     Some(Command::Publish(topic, message)) => self.publish(topic, message).await,
@@ -241,16 +241,16 @@ impl Task {
         }
     }
 
-    fn on_exchange(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
+    fn on_exchange(&mut self, event: request_response::Event<exchange::Parcel, exchange::Parcel>) {
         match event {
             request_response::Event::Message { message: Message::Request { request, channel, .. }, .. } => {
-                if let Some(answer) = (self.answers)(&request) {
+                if let Some(answer) = (self.answers)(&request.bytes) {
                     // The connection may be gone.
-                    let _ = self.swarm.behaviour_mut().exchange.send_response(channel, answer);
+                    let _ = self.swarm.behaviour_mut().exchange.send_response(channel, answer.into());
                 }
             }
             request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
-                self.answered(request_id, Ok(response));
+                self.answered(request_id, Ok(response.bytes));
             }
             request_response::Event::OutboundFailure { request_id, error, .. } => {
                 self.answered(request_id, Err(RawError::NoAnswer(error.to_string())));

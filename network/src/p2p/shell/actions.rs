@@ -16,6 +16,7 @@ use crate::machine::limits::{BAN_MS, MISMATCH_BAN_MS};
 use crate::machine::{self, Action, Event, InboundId, RequestFailure, Verdict};
 use crate::message::{GossipId, Request, Response, Status, Topic};
 use crate::p2p::board::{Counters, RefusedPeer};
+use crate::p2p::exchange::Parcel;
 use crate::p2p::handle::PeerChange;
 
 impl Shell {
@@ -72,7 +73,7 @@ impl Shell {
         let bytes = message.encode();
         Counters::add(&self.board.counters.requests_out, 1);
         Counters::add(&self.board.counters.bytes_out, bytes.len());
-        let id = self.swarm.behaviour_mut().exchange.send_request(&target, bytes);
+        let id = self.swarm.behaviour_mut().exchange.send_request(&target, bytes.into());
         self.asked.insert(id, (peer, request));
     }
 
@@ -89,7 +90,7 @@ impl Shell {
         self.serve_waiting();
     }
 
-    fn deliver(&mut self, delivery: Delivery<ResponseChannel<Vec<u8>>>, bytes: Vec<u8>) {
+    fn deliver(&mut self, delivery: Delivery<ResponseChannel<Parcel>>, bytes: Vec<u8>) {
         let (channel, bytes) = match delivery {
             Delivery::Write(channel) => (channel, bytes),
             Delivery::NoRoom(channel) => (channel, refusal("read first what was answered before")),
@@ -97,7 +98,7 @@ impl Shell {
         };
         Counters::add(&self.board.counters.bytes_out, bytes.len());
         // The peer may be gone, and then nobody reads.
-        let _ = self.swarm.behaviour_mut().exchange.send_response(channel, bytes);
+        let _ = self.swarm.behaviour_mut().exchange.send_response(channel, bytes.into());
     }
 
     fn serve(&mut self, inbound: InboundId, message: Request) {

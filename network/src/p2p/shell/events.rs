@@ -20,7 +20,7 @@ use crate::p2p::address::{ip_of, without_peer};
 use crate::p2p::behaviour::{NodeBehaviourEvent, note_addresses, usable};
 use crate::p2p::board::{Counters, Ground, Peer, RefusedPeer};
 use crate::p2p::dialer::Reason;
-use crate::p2p::exchange::PROTOCOL;
+use crate::p2p::exchange::{PROTOCOL, Parcel};
 use crate::p2p::handle::PeerChange;
 use crate::p2p::names::gossip_id;
 
@@ -219,7 +219,7 @@ impl Shell {
         self.handle(Event::Gossip { peer, id, topic, data: message.data })
     }
 
-    fn on_exchange(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) -> Result<(), ShellError> {
+    fn on_exchange(&mut self, event: request_response::Event<Parcel, Parcel>) -> Result<(), ShellError> {
         match event {
             request_response::Event::Message {
                 peer,
@@ -227,6 +227,8 @@ impl Shell {
                 ..
             } => {
                 Counters::add(&self.board.counters.requests_in, 1);
+                // Its room is held until the machine has decoded it.
+                let Parcel { bytes: request, room: _room } = request;
                 Counters::add(&self.board.counters.bytes_in, request.len());
                 if self.parting.contains_key(&peer) {
                     return Ok(());
@@ -237,6 +239,7 @@ impl Shell {
                 self.handle(Event::Request { peer, inbound, data: request })
             }
             request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
+                let Parcel { bytes: response, room: _room } = response;
                 Counters::add(&self.board.counters.bytes_in, response.len());
                 self.on_answered(request_id, Ok(response))
             }

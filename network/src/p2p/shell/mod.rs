@@ -35,6 +35,7 @@ use super::behaviour::{NodeBehaviour, listen, node_swarm};
 use super::board::{Behind, Board, Counters, Peer};
 use super::config::{P2pConfig, StartError};
 use super::dialer::{Dialer, Reason, Room};
+use super::exchange::Parcel;
 use super::handle::{CHANGES_CAPACITY, COMMANDS_MAX, Command, NetworkHandle, PeerChange};
 use super::names::Names;
 use crate::machine::{self, Event, Machine, MachineConfig, RequestId, TICK_MS};
@@ -200,7 +201,7 @@ struct Shell {
     /// The machine's requests that have no answer yet.
     asked: HashMap<OutboundRequestId, (machine::PeerId, RequestId)>,
     /// The peers' requests whose answers are not made or not read yet.
-    answers: Answers<InboundRequestId, ResponseChannel<Vec<u8>>>,
+    answers: Answers<InboundRequestId, ResponseChannel<Parcel>>,
     wake_ms: Option<u64>,
     importer: Importer,
     results: mpsc::Sender<Internal>,
