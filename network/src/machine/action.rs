@@ -34,7 +34,9 @@ pub enum Offence {
     InvalidTransaction,
     /// It answered with something else than was asked for.
     WrongResponse,
-    /// It asks more than its share.
+    /// It goes on asking though it is refused.
+    Overload,
+    /// It announces more than its share.
     Flood,
     /// It claims more work than its chain has.
     FalseClaim,
@@ -46,7 +48,7 @@ impl Offence {
     /// Returns how many points the offence weighs; at [`super::SCORE_MAX`] a peer is cut off.
     pub fn weight(self) -> u32 {
         match self {
-            Self::Malformed | Self::InvalidHeader | Self::InvalidBlock | Self::InvalidState => 100,
+            Self::Malformed | Self::InvalidHeader | Self::InvalidBlock | Self::InvalidState | Self::Overload => 100,
             Self::InvalidTransaction | Self::WrongResponse => 50,
             Self::FalseClaim => 25,
             Self::Flood => 20,

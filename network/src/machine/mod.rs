@@ -305,7 +305,7 @@ impl Machine {
             }
             Share::Flooding => {
                 refuse(context, "too many requests");
-                self.punish(context, peer, Offence::Flood, "requests beyond its share".to_owned());
+                self.punish(context, peer, Offence::Overload, "requests beyond its share".to_owned());
                 return Ok(());
             }
         }
