@@ -90,6 +90,8 @@ pub const REFUSED_MAX: usize = 8192;
 /// How many jobs with transactions run at a time.
 pub const TRANSACTION_JOBS_MAX: usize = 4;
 
+/// How many headers a peer is asked for first: they are decoded before the first of them can be judged.
+pub const HEADERS_FIRST: usize = 64;
 /// How many verified headers wait for their bodies, or for the proof of the work that was claimed.
 pub const HEADERS_AHEAD_MAX: usize = 8_192;
 /// Room for bodies that were fetched and wait for their turn, in bytes.

@@ -70,18 +70,24 @@ impl Request {
         codec::decode(bytes, REQUEST_BYTES_MAX)
     }
 
-    /// Returns the longest response to a request of these bytes, in bytes, by its kind alone: who is asked for a status need not be
-    /// listened to for as long as who is asked for the body of a block.
+    /// Returns the longest response to a request of these bytes, in bytes, by its kind, and how many headers it asks for: who is asked for
+    /// a status need not be listened to for as long as who is asked for the body of a block.
     pub fn response_bytes_max(request: &[u8]) -> usize {
         /// What stands around an item, and around all of them.
         const AROUND: usize = 16;
         const WITNESS: usize = 65;
         const NOTICE: usize = 64;
         const HASH: usize = 32;
-        let kind = Rlp::new(request).at(0).ok().and_then(|kind| codec::number(&kind, "kind").ok());
+        let request = Rlp::new(request);
+        let kind = request.at(0).ok().and_then(|kind| codec::number(&kind, "kind").ok());
+        let headers = || {
+            let count = request.at(1).and_then(|content| content.at(1)).ok();
+            let count = count.and_then(|count| codec::number(&count, "count").ok()).unwrap_or(u64::MAX);
+            usize::try_from(count).map_or(HEADERS_MAX, |count| count.min(HEADERS_MAX))
+        };
         match kind {
             Some(0) => STATUS_BYTES_MAX,
-            Some(1) => HEADERS_MAX * (HEADER_BYTES_MAX + WITNESS + AROUND) + AROUND,
+            Some(1) => headers() * (HEADER_BYTES_MAX + WITNESS + AROUND) + AROUND,
             Some(3) => RESPONSE_BYTES_SOFT + TRANSACTION_BYTES_MAX + TRANSACTIONS_MAX * AROUND,
             Some(5) => POOL_NOTICES_MAX * NOTICE + AROUND,
             Some(6 | 7) => STATE_ROWS_MAX * (HASH + STATE_ROW_BYTES_MAX + AROUND) + AROUND,

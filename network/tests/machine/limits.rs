@@ -103,8 +103,8 @@ fn headers_wait_for_their_bodies_up_to_a_limit() {
     let (mut at, mut bodies) = (0, Vec::new());
     while let Some((request, message)) = open.pop_front() {
         match message {
-            Request::Headers { .. } => {
-                let next = &headers[at..(at + HEADERS_MAX).min(headers.len())];
+            Request::Headers { count, .. } => {
+                let next = &headers[at..(at + usize::try_from(count).unwrap()).min(headers.len())];
                 at += next.len();
                 let actions = bench.answer(1, request, &Response::Headers(next.to_vec()));
                 assert_eq!(parted(&actions, 1), None);
@@ -114,7 +114,8 @@ fn headers_wait_for_their_bodies_up_to_a_limit() {
             _ => {}
         }
     }
-    assert_eq!(at, HEADERS_AHEAD_MAX, "no more headers are asked for while these wait");
+    let as_many = HEADERS_AHEAD_MAX - HEADERS_MAX + 1..=HEADERS_AHEAD_MAX;
+    assert!(as_many.contains(&at), "no more headers than {at} are asked for while these wait");
     assert!(bodies.len() <= REQUESTS_PER_PEER_MAX * BODIES_PER_REQUEST);
     assert!(bench.machine.held_bytes() <= HEADERS_AHEAD_MAX * 1200 + 4096);
 }

@@ -206,7 +206,7 @@ fn a_peer_that_is_asked_too_often_is_asked_on_a_while_later() {
     let grudging = |bench: &Bench, _: u64, request: &Request| {
         turn.set(turn.get() + usize::from(matches!(request, Request::Accounts { .. } | Request::Slots { .. })));
         Some(match request {
-            Request::Accounts { .. } | Request::Slots { .. } if turn.get() % 2 > 0 => {
+            Request::Accounts { .. } | Request::Slots { .. } if !turn.get().is_multiple_of(2) => {
                 Response::Refused("too many requests".to_owned())
             }
             other => serve_from(bench, &theirs, other),

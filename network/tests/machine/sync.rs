@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use chain::LedgerHandle;
+use network::machine::limits::HEADERS_FIRST;
 use network::machine::*;
 use network::message::*;
 
@@ -177,10 +178,15 @@ fn the_next_headers_are_asked_for_while_the_last_ones_are_verified() {
     let headers_of = |actions: &[Action]| {
         sent(actions, 1).into_iter().find(|(_, request)| matches!(request, Request::Headers { .. }))
     };
+    // Who has shown nothing yet is asked for few, and not ahead.
     let (request, message) = headers_of(&actions).unwrap();
+    assert!(matches!(message, Request::Headers { count, .. } if count == HEADERS_FIRST as u64));
+    let answer = serve::answer(&theirs, &message).unwrap();
+    bench.holds_jobs = true;
+    assert!(headers_of(&bench.answer(1, request, &answer)).is_none());
+    let (request, message) = headers_of(&bench.run_held()).unwrap();
     let answer = serve::answer(&theirs, &message).unwrap();
     let result = Ok(answer.encode());
-    bench.holds_jobs = true;
     let actions = bench.tell(Event::Response { peer: PeerId(1), request, result });
     let (request, message) = headers_of(&actions).expect("the next ones");
     // They come before the job is done, and wait for it; nothing more is asked for meanwhile.

@@ -192,7 +192,9 @@ fn the_longest_answer_of_each_kind_may_come() {
     let headers = vec![WitnessedHeader { header, witness }; HEADERS_MAX];
     for (request, response) in [
         (Request::Status(Box::new(status.clone())), Response::Status(Box::new(status))),
-        (Request::Headers { locator: vec![from], count: 1 }, Response::Headers(headers)),
+        (Request::Headers { locator: vec![from], count: 1 }, Response::Headers(headers[..1].to_vec())),
+        (Request::Headers { locator: vec![from], count: 64 }, Response::Headers(headers[..64].to_vec())),
+        (Request::Headers { locator: vec![from], count: u64::MAX }, Response::Headers(headers)),
         (Request::Transactions(vec![from]), Response::Transactions(transactions)),
         (Request::Pool, Response::Pool(vec![notice; POOL_NOTICES_MAX])),
         (Request::Accounts { block: from, from }, Response::Accounts(chunk.clone())),

@@ -7,7 +7,7 @@ use consensus::fork_choice;
 use super::super::action::{Action, Offence};
 use super::super::event::PeerId;
 use super::super::job::Job;
-use super::super::limits::HEADERS_AHEAD_MAX;
+use super::super::limits::{HEADERS_AHEAD_MAX, HEADERS_FIRST};
 use super::super::requests::Purpose;
 use super::super::verify::{Anchor, HeaderEntry, HeaderFault};
 use super::super::{Context, Machine};
@@ -44,8 +44,8 @@ impl Session {
     fn can_ask(&self) -> bool {
         let verifying = if self.verifying.is_some() { HEADERS_MAX } else { 0 };
         let has_room = self.queue.len() + verifying + HEADERS_MAX <= HEADERS_AHEAD_MAX;
-        let is_marked = self.verifying.is_some() && self.walk == Walk::Again;
-        self.asked.is_none() && self.ahead.is_none() && !self.headers_end && has_room && !is_marked
+        let must_wait = self.verifying.is_some() && (!self.has_shown || self.walk == Walk::Again);
+        self.asked.is_none() && self.ahead.is_none() && !self.headers_end && has_room && !must_wait
     }
 
     /// Returns how many headers are missing up to the next mark, where headers are fetched again.
@@ -110,7 +110,8 @@ impl Machine {
             (None, Some(tail)) => vec![tail.parent.hash()],
             (None, None) => locator(context)?,
         };
-        let count = session.to_next_mark().unwrap_or((HEADERS_MAX >> caution).max(1));
+        let most = if session.has_shown { HEADERS_MAX } else { HEADERS_FIRST };
+        let count = session.to_next_mark().unwrap_or((most >> caution).max(1));
         session.asked = Some(HeaderRequest { locator: locator.clone(), count });
         let (id, peer) = (session.id, session.peer);
         let count = u64::try_from(count).unwrap_or(u64::MAX);
@@ -250,6 +251,7 @@ impl Machine {
             }
         };
         session.take_headers(entries);
+        session.has_shown = true;
         if let Some(known) = self.peers.get_mut(peer) {
             known.caution = known.caution.saturating_sub(1);
         }

@@ -96,6 +96,8 @@ pub(crate) struct Session {
     verifying: Option<B256>,
     /// Those that follow, where they came meanwhile.
     ahead: Option<(HeaderRequest, Vec<WitnessedHeader>)>,
+    /// Whether headers of this peer were verified.
+    has_shown: bool,
     /// Whether the peer has no further header.
     headers_end: bool,
     /// Whether the headers prove the work that was claimed, and more of it than our chain has.
@@ -185,6 +187,7 @@ impl Machine {
             asked: None,
             verifying: None,
             ahead: None,
+            has_shown: false,
             headers_end: false,
             is_heavier: false,
             queue: Queue::default(),
