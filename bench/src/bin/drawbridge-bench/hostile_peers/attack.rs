@@ -12,7 +12,7 @@ use network::p2p::{PeerId, RawError};
 use tokio::sync::watch;
 
 use super::stranger::Stage;
-use super::{Flags, bombs, crowd, frames, half_open, headers, orphans, silent, unread};
+use super::{Flags, bombs, crowd, frames, half_open, headers, orphans, requests, silent, unread};
 
 /// How many identities attack at a time.
 pub(crate) const AT_ONCE: u32 = 8;
@@ -26,6 +26,8 @@ pub(crate) enum Attack {
     Frames,
     /// Malformed requests, responses and gossip, and RLP that promises more than it holds.
     Bombs,
+    /// Questions beyond a peer's share.
+    Requests,
     /// Gossiped headers with bad seals.
     Seals,
     /// Branches of headers with bad seals, claimed to be the heaviest.
@@ -95,6 +97,7 @@ impl fmt::Display for Attack {
         f.write_str(match self {
             Self::Frames => "malformed frames",
             Self::Bombs => "RLP bombs",
+            Self::Requests => "too many requests",
             Self::Seals => "headers with bad seals",
             Self::Branches => "branches with bad seals",
             Self::Old => "old blocks",
@@ -160,12 +163,13 @@ impl Attack {
                 let deed = one_after_the_other(stage, term, |stage, turn| Box::pin(bombs::throw(stage, turn))).await?;
                 Ok(Deed { sent: format!("{} bombs", deed.offenders), ..deed })
             }
-            Self::Seals => headers::flood(stage, sizes, term).await,
-            Self::Branches => headers::branches(stage, sizes, term).await,
-            Self::Old => {
-                let deed = one_after_the_other(stage, term, |stage, _| Box::pin(headers::repeat_old(stage))).await?;
+            Self::Requests => {
+                let deed = one_after_the_other(stage, term, |stage, _| Box::pin(requests::ask(stage))).await?;
                 Ok(Deed { sent: format!("by {} peers", deed.offenders), ..deed })
             }
+            Self::Seals => headers::flood(stage, sizes, term, headers::Bad::Seal).await,
+            Self::Branches => headers::branches(stage, sizes, term).await,
+            Self::Old => headers::flood(stage, sizes, term, headers::Bad::Old).await,
             Self::Orphans => orphans::send(stage, sizes, term).await,
             Self::Sybils => crowd::attack(stage, sizes, term, false).await,
             Self::Crowd => crowd::attack(stage, sizes, term, true).await,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bench::Failure;
 use tokio::io::AsyncReadExt;
@@ -15,6 +16,8 @@ use super::stranger::Stage;
 
 /// How many connections are held open at a time: more than a node has room for.
 const AT_ONCE: usize = 512;
+/// How soon one that was closed is begun anew: a thousand in a second.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Begins connections and begins them anew when they are closed, until it is over; honest nodes come from other addresses meanwhile.
 pub(crate) async fn hold(stage: Stage, term: Term) -> Result<Deed, Failure> {
@@ -47,6 +50,6 @@ async fn begin_again(target: SocketAddr, begun: Arc<AtomicUsize>) {
             let mut heard = [0; 256];
             while !matches!(stream.read(&mut heard).await, Ok(0) | Err(_)) {}
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(AGAIN).await;
     }
 }

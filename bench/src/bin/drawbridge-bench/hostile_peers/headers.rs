@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{B64, B256, U256};
 use bench::Failure;
 use consensus::Header;
-use network::message::limits::HEADERS_MAX;
+use network::machine::limits::HEADERS_FIRST;
 use network::message::{CompactBlock, Gossip, Request, Response, Topic, WitnessedHeader};
 use network::p2p::{RawError, RawPeer};
 
 use super::attack::{AT_ONCE, Deed, Heard, PAUSE, Sizes, Term, one_after_the_other};
-use super::stranger::{CUT_OFF_MAX, Stage, cut_off, publish};
+use super::stranger::{CUT_OFF_MAX, Stage, cut_off};
 
 /// How many one identity sends before it looks whether it is still connected.
 const BURST: u64 = 64;
@@ -36,13 +36,22 @@ pub(crate) fn bad_header(stage: &Stage, number: u64, salt: u64) -> Header {
     }
 }
 
+/// Which headers are gossiped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bad {
+    /// Those of a next block, whose seal is judged.
+    Seal,
+    /// Those of a block that is final, of which nothing is checked.
+    Old,
+}
+
 /// Sends so many headers a second, from identities that come anew as soon as one is cut off, each with all that it can put on the line
 /// until then. The node reads few of them, and the rest is behind a connection that it has ended.
-pub(crate) async fn flood(stage: Stage, sizes: Sizes, term: Term) -> Result<Deed, Failure> {
+pub(crate) async fn flood(stage: Stage, sizes: Sizes, term: Term, bad: Bad) -> Result<Deed, Failure> {
     let read_before = heard(&sizes.heard).await?;
     let pace = Arc::new(Pace { begun: Instant::now(), each_second: u64::from(sizes.headers), sent: AtomicU64::new(0) });
     let lanes: Vec<_> = (0..u64::from(AT_ONCE))
-        .map(|lane| tokio::spawn(flood_lane(stage.clone(), Arc::clone(&pace), lane << 32, term.clone())))
+        .map(|lane| tokio::spawn(flood_lane(stage.clone(), bad, Arc::clone(&pace), lane << 32, term.clone())))
         .collect();
     let mut deed = Deed::default();
     for lane in lanes {
@@ -97,8 +106,12 @@ impl Pace {
 }
 
 /// Sends headers as one identity until it is cut off, and then as the next one.
-async fn flood_lane(stage: Stage, pace: Arc<Pace>, mut salt: u64, term: Term) -> Vec<Option<Duration>> {
+async fn flood_lane(stage: Stage, bad: Bad, pace: Arc<Pace>, mut salt: u64, term: Term) -> Vec<Option<Duration>> {
     let mut kept = Vec::new();
+    let number = match bad {
+        Bad::Seal => stage.status.head_number + 1,
+        Bad::Old => 0,
+    };
     while !term.is_over() {
         let Ok(peer) = stage.enter_welcome().await else {
             tokio::time::sleep(PAUSE).await;
@@ -112,7 +125,7 @@ async fn flood_lane(stage: Stage, pace: Arc<Pace>, mut salt: u64, term: Term) ->
                 continue;
             }
             begun.get_or_insert_with(Instant::now);
-            pace.give_back(count - send_burst(&stage, &peer, salt, count).await);
+            pace.give_back(count - send_burst(&stage, &peer, number, salt..salt + count).await);
             salt += count;
         }
         // Who came too late to send anything has done nothing.
@@ -123,10 +136,11 @@ async fn flood_lane(stage: Stage, pace: Arc<Pace>, mut salt: u64, term: Term) ->
     kept
 }
 
-/// Sends so many headers, and returns how many of them there was still a connection for.
-async fn send_burst(stage: &Stage, peer: &RawPeer, salt: u64, count: u64) -> u64 {
-    for sent in 0..count {
-        let header = bad_header(stage, stage.status.head_number + 1, salt + sent);
+/// Sends headers, and returns how many of them there was still a connection for.
+async fn send_burst(stage: &Stage, peer: &RawPeer, number: u64, salts: std::ops::Range<u64>) -> u64 {
+    let count = salts.end - salts.start;
+    for (sent, salt) in (0..count).zip(salts) {
+        let header = bad_header(stage, number, salt);
         let block = CompactBlock { header, witness: None, transactions: Vec::new() };
         if peer.publish(Topic::Blocks, Gossip::Block(Box::new(block)).encode()).await.is_err() {
             return sent;
@@ -135,23 +149,11 @@ async fn send_burst(stage: &Stage, peer: &RawPeer, salt: u64, count: u64) -> u64
     count
 }
 
-/// Sends headers of a block that is final, of which nothing is checked, until it is cut off.
-pub(crate) async fn repeat_old(stage: Stage) -> Result<Option<Duration>, RawError> {
-    let peer = stage.enter_welcome().await?;
-    let (since, mut salt) = (Instant::now(), 0u64);
-    while peer.is_connected() && since.elapsed() < CUT_OFF_MAX {
-        let block = CompactBlock { header: bad_header(&stage, 0, salt), witness: None, transactions: Vec::new() };
-        publish(&peer, Topic::Blocks, Gossip::Block(Box::new(block)).encode()).await;
-        salt += 1;
-    }
-    Ok(cut_off(peer, since).await)
-}
-
 /// Lets one after the other offer a branch, whose headers are read to the last one before they are judged.
 pub(crate) async fn branches(stage: Stage, sizes: Sizes, term: Term) -> Result<Deed, Failure> {
     let begun = Instant::now();
     let mut deed = one_after_the_other(stage, term, |stage, _| Box::pin(false_branch(stage))).await?;
-    let headers = u64::try_from(deed.cut_off.len() * HEADERS_MAX)?;
+    let headers = u64::try_from(deed.cut_off.len() * HEADERS_FIRST)?;
     let each_second = headers.saturating_mul(1000) / u64::try_from(begun.elapsed().as_millis())?.max(1);
     deed.sent = format!("{} branches, {each_second} headers a second", deed.offenders);
     if each_second < u64::from(sizes.headers) {
@@ -165,8 +167,8 @@ async fn false_branch(stage: Stage) -> Result<Option<Duration>, RawError> {
     let (told, offended) = (stage.clone(), Arc::new(OnceLock::new()));
     let asked = Arc::clone(&offended);
     let answer = move |request: Request| match request {
-        Request::Headers { locator, .. } => {
-            let answer = bad_branch(&told, locator.first().copied().unwrap_or_default());
+        Request::Headers { locator, count } => {
+            let answer = bad_branch(&told, locator.first().copied().unwrap_or_default(), count);
             asked.get_or_init(Instant::now);
             Some(answer.encode())
         }
@@ -183,8 +185,7 @@ async fn false_branch(stage: Stage) -> Result<Option<Duration>, RawError> {
 }
 
 /// Returns headers that follow one another and have no seals.
-fn bad_branch(stage: &Stage, mut parent_hash: B256) -> Response {
-    let count = u64::try_from(HEADERS_MAX).unwrap_or(0);
+fn bad_branch(stage: &Stage, mut parent_hash: B256, count: u64) -> Response {
     let headers = (0..count).map(|index| {
         let header = Header { parent_hash, ..bad_header(stage, stage.status.head_number + 1 + index, index) };
         parent_hash = header.hash_slow();

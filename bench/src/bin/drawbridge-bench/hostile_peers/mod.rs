@@ -1,7 +1,7 @@
-//! `hostile_peers`: a real node under attack over loopback, while an honest miner sends it blocks. Malformed frames, RLP bombs, headers
-//! with bad seals, old blocks, orphans, sybils, half-open connections, silent visitors and unread answers come one after the other; measured
-//! are the node's memory, the time until an offender is cut off, and the time that honest blocks take. Exits with 1 where memory grows too
-//! much, an offender stays, or an honest peer loses its place.
+//! `hostile_peers`: a real node under attack over loopback, while an honest miner sends it blocks. Malformed frames, RLP bombs, too many
+//! requests, headers with bad seals, old blocks, orphans, sybils, half-open connections, silent visitors and unread answers come one after
+//! the other; measured are the node's memory, the time until an offender is cut off, and the time that honest blocks take. Exits with 1
+//! where memory grows too much, an offender stays, or an honest peer loses its place.
 
 mod attack;
 mod bombs;
@@ -14,6 +14,7 @@ mod memory;
 mod metrics;
 mod orphans;
 mod proxy;
+mod requests;
 mod silent;
 mod stranger;
 mod unread;
@@ -91,13 +92,14 @@ pub(crate) fn run(flags: &Flags) -> Result<bool, Failure> {
     Ok(violations.is_empty())
 }
 
-/// Runs the attackers' threads, which leave the cores to the nodes: it is these that are measured.
+/// Runs the attackers' threads, which leave the cores to the nodes at once when these want them: attackers have machines of their own, and
+/// a thread that is merely nice keeps a core to the end of its slice.
 fn runtime() -> Result<Runtime, Failure> {
     let polite = || {
         let thread = std::fs::read_link("/proc/thread-self").ok();
         if let Some(id) = thread.as_deref().and_then(Path::file_name) {
             // Where that is not possible the figures are those of a busier machine.
-            let _ = Command::new("renice").args(["-n", "19", "-p"]).arg(id).output();
+            let _ = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(id).output();
         }
     };
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().on_thread_start(polite).build()?)

@@ -11,7 +11,7 @@ use network::message::{Request, Response};
 use network::p2p::{RawError, RawPeer};
 use tokio::task::JoinSet;
 
-use super::attack::{Deed, PAUSE, Term};
+use super::attack::{Deed, Term};
 use super::proxy;
 use super::stranger::Stage;
 
@@ -19,6 +19,10 @@ use super::stranger::Stage;
 const PEERS: usize = 32;
 /// How many questions of each are open at a time: as many as a connection has streams for them.
 const OPEN: usize = 32;
+/// How soon one that was refused asks again: all of a peer together ask no more than its share, 64 a second.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How often the honest one asks: its answers are work too, which is not the attackers'.
+const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// Asks from many addresses until it is over; an honest peer that reads is still answered.
 pub(crate) async fn ask(stage: Stage, mut term: Term) -> Result<Deed, Failure> {
@@ -36,6 +40,7 @@ pub(crate) async fn ask(stage: Stage, mut term: Term) -> Result<Deed, Failure> {
                 while peer.is_connected() {
                     // What is not read is given up in the end.
                     let _ = peer.ask(request.clone()).await;
+                    tokio::time::sleep(AGAIN).await;
                 }
             });
         }
@@ -49,7 +54,8 @@ pub(crate) async fn ask(stage: Stage, mut term: Term) -> Result<Deed, Failure> {
         }
         answered += 1;
         slowest = slowest.max(begun.elapsed());
-        tokio::time::sleep(PAUSE).await;
+        // It ends with the attack.
+        let _ = tokio::time::timeout(READ_EVERY, term.over()).await;
     }
     term.over().await;
     asking.abort_all();
