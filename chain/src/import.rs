@@ -496,7 +496,7 @@ pub(crate) fn connect(
     amendments::repeat(stage, block.number(), block.hash())
 }
 
-/// From how many transactions on it is worth to hand a part of the work to another thread, which takes some 20 microseconds to wake.
+/// From how many transactions on a part of the work is handed to another thread, which has to be woken for it.
 const SHARED_FROM: usize = 16;
 
 /// Does two things that take long for many transactions: those on two threads, others one after the other.
