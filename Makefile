@@ -163,8 +163,8 @@ abuse-sample: build-all
 simulate: setup-all ## N simulated networks from SEED on; TRACE=1 prints what happens
 	SEED=$(SEED) SEEDS=$(or $(N),500) cargo nextest run $(CARGO_FLAGS) --profile long --test simulation --no-capture -E 'test(nodes_agree)'
 
-hostile-peers: build-all ## a node under attack over loopback: frames, bombs, requests, bad seals, orphans, sybils, half-open and silent ones, unread answers, N seconds of each (HEADERS, ORPHANS_MB, SYBILS; STRICT=1 on a quiet machine)
-	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(LIMIT) $(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS) $(if $(STRICT),--strict)
+hostile-peers: build-all ## a node under attack over loopback: frames, bombs, requests, bad seals, orphans, sybils, half-open and silent ones, unread answers, TURNS of N seconds of each (HEADERS, ORPHANS_MB, SYBILS; STRICT=1 on a quiet machine)
+	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(LIMIT) $(BENCH) hostile-peers --node $(BIN) --seconds $(or $(N),2) --turns $(or $(TURNS),1) --headers $(HEADERS) --orphans-mb $(ORPHANS_MB) --sybils $(SYBILS) $(if $(STRICT),--strict)
 
 hostile-peers-sample: build-all
 	MIMALLOC_PURGE_DELAY=$(PURGE_DELAY) $(LIMIT) $(BENCH) hostile-peers --node $(BIN) --seconds 2

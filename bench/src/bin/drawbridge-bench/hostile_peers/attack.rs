@@ -1,4 +1,4 @@
-//! The attacks, each of which goes on until it is told to end.
+//! The attacks, each of which comes in turns that go on until they are told to end.
 
 use std::fmt;
 use std::pin::Pin;
@@ -51,10 +51,11 @@ pub(crate) enum Attack {
 /// How large the attacks are, and what the honest side lends them.
 #[derive(Clone)]
 pub(crate) struct Sizes {
-    /// How long an attack lasts at least.
+    /// How long a turn of an attack lasts at least.
     pub(crate) time: Duration,
     /// Headers with bad seals in a second.
     pub(crate) headers: u32,
+    /// Orphans in a turn.
     pub(crate) orphan_bytes: u64,
     pub(crate) sybils: u16,
     /// Places in all, and for one address.
@@ -80,8 +81,8 @@ pub(crate) struct Term(pub(crate) watch::Receiver<bool>);
 /// What an attack did, and what came of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deed {
-    /// What was sent, for people.
-    pub(crate) sent: String,
+    /// What was sent and came of that, for people.
+    pub(crate) figures: Vec<Figure>,
     /// Who did something for which a peer is cut off.
     pub(crate) offenders: usize,
     /// How long each of those kept its place that lost it.
@@ -90,6 +91,43 @@ pub(crate) struct Deed {
     pub(crate) problems: Vec<String>,
     /// Where the attack was smaller than it should have been; a machine that is busy with other things is a reason.
     pub(crate) shortfalls: Vec<String>,
+}
+
+/// A number, with what it counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Figure {
+    /// Adds up over the turns of an attack.
+    Sum(u64, &'static str),
+    /// The greatest over the turns is told.
+    Most(u64, &'static str),
+}
+
+impl Figure {
+    /// Counts things.
+    pub(crate) fn count(number: usize, what: &'static str) -> Self {
+        Self::Sum(u64::try_from(number).unwrap_or(u64::MAX), what)
+    }
+
+    /// Counts things of which all turns have the same.
+    pub(crate) fn most(number: usize, what: &'static str) -> Self {
+        Self::Most(u64::try_from(number).unwrap_or(u64::MAX), what)
+    }
+
+    fn join(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Sum(number, _), Self::Sum(more, _)) => *number = number.saturating_add(more),
+            (Self::Most(number, _) | Self::Sum(number, _), Self::Most(more, _) | Self::Sum(more, _)) => {
+                *number = (*number).max(more);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Sum(number, what) | Self::Most(number, what)) = self;
+        write!(f, "{number} {what}")
+    }
 }
 
 impl fmt::Display for Attack {
@@ -116,7 +154,7 @@ impl Sizes {
         Self {
             time: Duration::from_secs(flags.seconds),
             headers: flags.headers,
-            orphan_bytes: flags.orphans_mb << 20,
+            orphan_bytes: (flags.orphans_mb << 20) / u64::from(flags.turns),
             sybils: flags.sybils,
             // Visitors who only look for others come on top of the places.
             places: 50 + 8,
@@ -142,6 +180,24 @@ impl Term {
 }
 
 impl Deed {
+    /// Adds what was done in a further turn.
+    pub(crate) fn join(&mut self, other: Self) {
+        if self.figures.is_empty() {
+            self.figures = other.figures;
+        } else {
+            self.figures.iter_mut().zip(other.figures).for_each(|(figure, more)| figure.join(more));
+        }
+        self.offenders += other.offenders;
+        self.cut_off.extend(other.cut_off);
+        self.problems.extend(other.problems);
+        self.shortfalls.extend(other.shortfalls);
+    }
+
+    /// Says what was sent.
+    pub(crate) fn sent(&self) -> String {
+        self.figures.iter().map(Figure::to_string).collect::<Vec<_>>().join(", ")
+    }
+
     /// Adds offenders, each with how long it kept its place.
     pub(crate) fn add(&mut self, kept: Vec<Option<Duration>>) {
         self.offenders += kept.len();
@@ -161,11 +217,11 @@ impl Attack {
             Self::Frames => send_frames(stage, term).await,
             Self::Bombs => {
                 let deed = one_after_the_other(stage, term, |stage, turn| Box::pin(bombs::throw(stage, turn))).await?;
-                Ok(Deed { sent: format!("{} bombs", deed.offenders), ..deed })
+                Ok(Deed { figures: vec![Figure::count(deed.offenders, "bombs")], ..deed })
             }
             Self::Requests => {
                 let deed = one_after_the_other(stage, term, |stage, _| Box::pin(requests::ask(stage))).await?;
-                Ok(Deed { sent: format!("by {} peers", deed.offenders), ..deed })
+                Ok(Deed { figures: vec![Figure::count(deed.offenders, "peers asked")], ..deed })
             }
             Self::Seals => headers::flood(stage, sizes, term, headers::Bad::Seal).await,
             Self::Branches => headers::branches(stage, sizes, term).await,
@@ -190,7 +246,7 @@ async fn send_frames(stage: Stage, term: Term) -> Result<Deed, Failure> {
             deed.add(vec![task.await??]);
         }
     }
-    deed.sent = format!("{} connections", deed.offenders);
+    deed.figures = vec![Figure::count(deed.offenders, "connections")];
     Ok(deed)
 }
 

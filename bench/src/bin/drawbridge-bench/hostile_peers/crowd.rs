@@ -8,7 +8,7 @@ use network::message::Request;
 use network::p2p::{NodeKey, RawPeer};
 use tokio::task::JoinSet;
 
-use super::attack::{Deed, Sizes, Term};
+use super::attack::{Deed, Figure, Sizes, Term};
 use super::proxy;
 use super::stranger::Stage;
 
@@ -40,8 +40,8 @@ pub(crate) async fn attack(stage: Stage, sizes: Sizes, mut term: Term, many_addr
         Err(error) => problems.push(format!("a trusted peer finds no place: {error}")),
     }
     term.over().await;
-    let sent = format!("{} calls, {inside} in", sizes.sybils);
-    Ok(Deed { sent, problems, ..Deed::default() })
+    let figures = vec![Figure::Most(u64::from(sizes.sybils), "calls"), Figure::most(inside, "in")];
+    Ok(Deed { figures, problems, ..Deed::default() })
 }
 
 /// How one of them comes in.

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::attack::{Deed, PAUSE, Term};
+use super::attack::{Deed, Figure, PAUSE, Term};
 use super::proxy;
 use super::stranger::Stage;
 
@@ -38,8 +38,8 @@ pub(crate) async fn hold(stage: Stage, term: Term) -> Result<Deed, Failure> {
             Err(error) => problems.push(format!("an honest node from another address does not come in: {error}")),
         }
     }
-    let sent = format!("{} begun, {entered} honest come in", begun.load(Ordering::Relaxed));
-    Ok(Deed { sent, problems, ..Deed::default() })
+    let figures = vec![Figure::count(begun.load(Ordering::Relaxed), "begun"), Figure::count(entered, "honest come in")];
+    Ok(Deed { figures, problems, ..Deed::default() })
 }
 
 /// Begins a connection, says nothing, and begins the next one when it is closed.

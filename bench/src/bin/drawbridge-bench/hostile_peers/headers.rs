@@ -11,7 +11,7 @@ use network::machine::limits::HEADERS_FIRST;
 use network::message::{CompactBlock, Gossip, Request, Response, Topic, WitnessedHeader};
 use network::p2p::{RawError, RawPeer};
 
-use super::attack::{AT_ONCE, Deed, Heard, PAUSE, Sizes, Term, one_after_the_other};
+use super::attack::{AT_ONCE, Deed, Figure, Heard, PAUSE, Sizes, Term, one_after_the_other};
 use super::stranger::{CUT_OFF_MAX, Stage, cut_off};
 
 /// How many one identity sends before it looks whether it is still connected.
@@ -58,7 +58,7 @@ pub(crate) async fn flood(stage: Stage, sizes: Sizes, term: Term, bad: Bad) -> R
         deed.add(lane.await?);
     }
     let read = heard(&sizes.heard).await?.saturating_sub(read_before);
-    deed.sent = format!("{} a second, of which {} were read", pace.rate(pace.sent()), pace.rate(read));
+    deed.figures = vec![Figure::Sum(pace.sent(), "headers"), Figure::Sum(read, "read")];
     if pace.rate(pace.sent()) < pace.each_second * 9 / 10 {
         deed.shortfalls.push(format!("{} of {} headers a second were sent", pace.rate(pace.sent()), pace.each_second));
     }
@@ -155,7 +155,7 @@ pub(crate) async fn branches(stage: Stage, sizes: Sizes, term: Term) -> Result<D
     let mut deed = one_after_the_other(stage, term, |stage, _| Box::pin(false_branch(stage))).await?;
     let headers = u64::try_from(deed.cut_off.len() * HEADERS_FIRST)?;
     let each_second = headers.saturating_mul(1000) / u64::try_from(begun.elapsed().as_millis())?.max(1);
-    deed.sent = format!("{} branches, {each_second} headers a second", deed.offenders);
+    deed.figures = vec![Figure::count(deed.offenders, "branches"), Figure::Sum(headers, "headers")];
     if each_second < u64::from(sizes.headers) {
         deed.shortfalls.push(format!("{each_second} of {} headers a second in branches", sizes.headers));
     }

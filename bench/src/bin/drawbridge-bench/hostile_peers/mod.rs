@@ -1,7 +1,8 @@
 //! `hostile_peers`: a real node under attack over loopback, while an honest miner sends it blocks. Malformed frames, RLP bombs, too many
 //! requests, headers with bad seals, old blocks, orphans, sybils, half-open connections, silent visitors and unread answers come one after
-//! the other; measured are the node's memory, the time until an offender is cut off, and the time that honest blocks take. Exits with 1
-//! where memory grows too much, an offender stays, or an honest peer loses its place.
+//! the other, each in turns with calm times between them, so that what the machine does meanwhile slows both alike; measured are the node's
+//! memory, the time until an offender is cut off, and the time that honest blocks take. Exits with 1 where memory grows too much, an offender
+//! stays, or an honest peer loses its place.
 
 mod attack;
 mod bombs;
@@ -40,7 +41,7 @@ const SLOWER_TARGET: f64 = 1.10;
 const WARM_UP_STEP: usize = 100;
 const WARM_UP_MAX: usize = 1_000;
 const STEADY_BYTES: u64 = 1 << 20;
-/// How many blocks are sent at least during an attack, which lasts as long.
+/// How many blocks are sent at least during a turn, which lasts as long.
 const BLOCKS_MIN: usize = 10;
 
 /// Attacks a node over loopback and measures how it bears that.
@@ -49,13 +50,16 @@ pub(crate) struct Flags {
     /// The drawbridge program
     #[arg(long)]
     node: PathBuf,
-    /// How long each attack lasts
+    /// How long a turn of an attack lasts, and the calm time before it and after it
     #[arg(long, default_value_t = 3)]
     seconds: u64,
+    /// Turns of each attack
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
     /// Headers with bad seals in a second
     #[arg(long, default_value_t = 10_000)]
     headers: u32,
-    /// Megabytes of orphans
+    /// Megabytes of orphans, in all turns
     #[arg(long, default_value_t = 64)]
     orphans_mb: u64,
     /// Megabytes by which the node's memory may grow
@@ -109,10 +113,10 @@ fn runtime() -> Result<Runtime, Failure> {
 struct Outcome {
     attack: Attack,
     deed: Deed,
-    /// How long each honest block took, and those in the calm times before and after.
+    /// How long each honest block took in its turns, and in each calm time from the one before the first turn to the one after the last.
     blocks: Vec<Duration>,
-    calm: Vec<Duration>,
-    /// The most memory meanwhile and in the calm time after, and what was left then, in bytes above what there was before the first attack.
+    calm: Vec<Vec<Duration>>,
+    /// The most memory meanwhile and in the calm times, and what was left in the end, in bytes above what there was before the first attack.
     peak: u64,
     left: u64,
 }
@@ -128,22 +132,24 @@ fn violations(flags: &Flags) -> Result<Vec<String>, Failure> {
     let warm_up = warm_up(&mut honest, &memory)?;
     let before = memory.peak();
     let (mut outcomes, mut violations) = (Vec::new(), Vec::new());
-    let mut calm = vec![honest.send_blocks(flags.time(), BLOCKS_MIN)?];
     for attack in Attack::all(&flags.only) {
         memory.forget_peak();
-        let (deed, blocks) = suffer(&runtime, flags, &mut honest, attack)?;
-        violations.extend(honest.check_place().err().map(|problem| format!("{attack}: {problem}")));
-        let after = honest.send_blocks(flags.time(), BLOCKS_MIN)?;
-        let beside = calm.last().into_iter().flatten().chain(&after).copied().collect();
+        let (mut deed, mut blocks) = (Deed::default(), Vec::new());
+        let mut calm = vec![honest.send_blocks(flags.time(), BLOCKS_MIN)?];
+        for _ in 0..flags.turns {
+            let (done, sent) = suffer(&runtime, flags, &mut honest, attack)?;
+            deed.join(done);
+            blocks.extend(sent);
+            violations.extend(honest.check_place().err().map(|problem| format!("{attack}: {problem}")));
+            calm.push(honest.send_blocks(flags.time(), BLOCKS_MIN)?);
+        }
         let (peak, left) = (memory.peak().saturating_sub(before), memory.now().saturating_sub(before));
-        let outcome = Outcome { attack, deed, blocks, calm: beside, peak, left };
+        let outcome = Outcome { attack, deed, blocks, calm, peak, left };
         violations.extend(judge(&outcome, flags.growth_mb << 20));
-        calm.push(after);
         outcomes.push(outcome);
     }
     println!("{}", report(&outcomes));
     println!("memory before: {:.1} MB, after {warm_up} blocks of {TRANSFERS} transfers", megabytes(before));
-    println!("calm times beside those next to them: {}", calm_shares(&calm));
     println!(
         "targets: growth at most {} MB, cut off within {} ms, blocks at most {SLOWER_TARGET:.2} of calm",
         flags.growth_mb,
@@ -171,7 +177,7 @@ fn warm_up(honest: &mut Honest, memory: &Memory) -> Result<usize, Failure> {
     Ok(sent)
 }
 
-/// Attacks for a while, and sends blocks meanwhile; returns how long each took.
+/// Attacks for one turn, and sends blocks meanwhile; returns how long each took.
 fn suffer(
     runtime: &Runtime,
     flags: &Flags,
@@ -189,14 +195,15 @@ fn suffer(
     Ok((deed, blocks))
 }
 
-/// Says how far calm times differ from each other, which is how far the shares of the attacks may be off.
-fn calm_shares(calm: &[Vec<Duration>]) -> String {
-    let shares = calm.windows(2).map(|pair| median(&pair[1]).as_secs_f64() / median(&pair[0]).as_secs_f64());
-    shares.map(|share| format!("{share:.2}")).collect::<Vec<_>>().join(", ")
+/// Returns the median time of blocks in the turns of an attack as a share of that in the calm times.
+fn share(outcome: &Outcome) -> f64 {
+    median(&outcome.blocks).as_secs_f64() / median(&outcome.calm.concat()).as_secs_f64()
 }
 
-fn share(outcome: &Outcome) -> f64 {
-    median(&outcome.blocks).as_secs_f64() / median(&outcome.calm).as_secs_f64()
+/// Returns the same of every second calm time beside the others, which is how far the share of an attack may be off.
+fn calm_share(outcome: &Outcome) -> f64 {
+    let half = |odd: usize| median(&outcome.calm.iter().skip(odd).step_by(2).flatten().copied().collect::<Vec<_>>());
+    half(1).as_secs_f64() / half(0).as_secs_f64()
 }
 
 fn report(outcomes: &[Outcome]) -> String {
@@ -211,12 +218,13 @@ fn report(outcomes: &[Outcome]) -> String {
         &"blocks",
         &"ms: median",
         &"of calm",
+        &"calm of calm",
     ])];
     rows.extend(outcomes.iter().map(|outcome| {
         let deed = &outcome.deed;
         row([
             &outcome.attack,
-            &deed.sent,
+            &deed.sent(),
             &deed.offenders,
             &of_cut_off(deed, median),
             &of_cut_off(deed, |times| percentile(times, 1.0)),
@@ -225,6 +233,7 @@ fn report(outcomes: &[Outcome]) -> String {
             &outcome.blocks.len(),
             &format!("{:.1}", millis(median(&outcome.blocks))),
             &format!("{:.2}", share(outcome)),
+            &format!("{:.2}", calm_share(outcome)),
         ])
     }));
     table(&rows)

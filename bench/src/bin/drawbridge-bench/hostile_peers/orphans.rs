@@ -7,7 +7,7 @@ use bench::Failure;
 use consensus::Header;
 use network::message::{CompactBlock, Gossip, Topic};
 
-use super::attack::{AT_ONCE, Deed, Sizes, Term};
+use super::attack::{AT_ONCE, Deed, Figure, Sizes, Term};
 use super::headers::bad_header;
 use super::stranger::{Stage, publish};
 
@@ -37,7 +37,7 @@ pub(crate) async fn send(stage: Stage, sizes: Sizes, mut term: Term) -> Result<D
     }
     term.over().await;
     let left = peers.iter().filter(|peer| peer.is_connected()).count();
-    let mut deed = Deed { sent: format!("{} MB", bytes >> 20), ..Deed::default() };
+    let mut deed = Deed { figures: vec![Figure::Sum(bytes >> 10, "KB")], ..Deed::default() };
     if left < peers.len() {
         deed.problems
             .push(format!("{left} of {} who sent orphans keep their places: orphans are no offence", peers.len()));

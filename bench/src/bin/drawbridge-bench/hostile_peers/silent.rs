@@ -6,7 +6,7 @@ use bench::Failure;
 use network::p2p::{NodeKey, RawPeer};
 use tokio::task::JoinSet;
 
-use super::attack::{Deed, Sizes, Term};
+use super::attack::{Deed, Figure, Sizes, Term};
 use super::crowd::enter_all;
 use super::proxy;
 use super::stranger::Stage;
@@ -39,7 +39,8 @@ pub(crate) async fn visit(stage: Stage, sizes: Sizes, mut term: Term) -> Result<
         Ok(newcomer) => newcomer.leave().await,
         Err(error) => problems.push(format!("an honest node finds no place after them: {error}")),
     }
-    let mut deed = Deed { sent: format!("{inside} in, gone after {stayed} s"), problems, ..Deed::default() };
+    let figures = vec![Figure::most(inside, "in"), Figure::Most(stayed, "s until they are gone")];
+    let mut deed = Deed { figures, problems, ..Deed::default() };
     if inside < sizes.places / 2 {
         deed.shortfalls.push(format!("only {inside} silent visitors came in"));
     }

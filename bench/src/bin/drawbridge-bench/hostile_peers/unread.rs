@@ -11,7 +11,7 @@ use network::message::{Request, Response};
 use network::p2p::{RawError, RawPeer};
 use tokio::task::JoinSet;
 
-use super::attack::{Deed, Term};
+use super::attack::{Deed, Figure, Term};
 use super::proxy;
 use super::stranger::Stage;
 
@@ -59,9 +59,13 @@ pub(crate) async fn ask(stage: Stage, mut term: Term) -> Result<Deed, Failure> {
     }
     term.over().await;
     asking.abort_all();
-    let asked = PEERS * OPEN;
-    let sent = format!("{asked} for {} KB each; a reader waits {} ms at most", length >> 10, slowest.as_millis());
-    Ok(Deed { sent, problems, ..Deed::default() })
+    let slowest = u64::try_from(slowest.as_millis())?;
+    let figures = vec![
+        Figure::most(PEERS * OPEN, "questions at a time"),
+        Figure::most(length >> 10, "KB each"),
+        Figure::Most(slowest, "ms at most for one who reads"),
+    ];
+    Ok(Deed { figures, problems, ..Deed::default() })
 }
 
 /// Asks for bodies, and returns the length of the answer.
