@@ -7,7 +7,7 @@ use chain::{ImportError, ImportOutcome};
 use consensus::{RecoveredBlock, RecoveredTransaction};
 
 use super::job::JobResult;
-use crate::message::{GossipId, Topic};
+use crate::message::{Buffer, GossipId, Topic};
 
 /// Names a peer. The shell gives each identity a number and keeps it while the identity is of interest, over reconnections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +75,7 @@ pub enum Event {
         /// Where the response goes.
         inbound: InboundId,
         /// The request's bytes.
-        data: Vec<u8>,
+        data: Buffer,
     },
     /// A request of ours was answered or has failed.
     Response {
@@ -84,7 +84,7 @@ pub enum Event {
         /// Which request.
         request: RequestId,
         /// The response's bytes.
-        result: Result<Vec<u8>, RequestFailure>,
+        result: Result<Buffer, RequestFailure>,
     },
     /// An import that the machine has asked for has ended. Imports end in the order in which they were asked for.
     Imported {

@@ -35,7 +35,7 @@ pub use limits::{SCORE_MAX, TICK_MS};
 pub use rules::rules_of;
 pub use sync::Progress;
 
-use crate::message::{DecodeError, Gossip, GossipId, Request, Response, Status, Topic};
+use crate::message::{Buffer, DecodeError, Gossip, GossipId, Request, Response, Status, Topic};
 use blocks::Blocks;
 pub(crate) use bounded::Seen;
 use fork_id::Forks;
@@ -374,7 +374,7 @@ impl Machine {
         context: &mut Context<'_>,
         peer: PeerId,
         request: RequestId,
-        result: Result<Vec<u8>, RequestFailure>,
+        result: Result<Buffer, RequestFailure>,
     ) -> Result<(), ViewError> {
         let Some(open) = self.requests.close(request, peer) else { return Ok(()) };
         if let Some(known) = self.peers.get_mut(peer) {

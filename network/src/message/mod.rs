@@ -1,6 +1,7 @@
 //! The wire messages: what peers tell and ask each other, their one encoding, and the limits that hold before anything is
 //! allocated. Nothing here knows a connection or a clock.
 
+mod buffer;
 mod codec;
 mod gossip;
 pub mod limits;
@@ -8,6 +9,7 @@ mod request;
 mod response;
 mod status;
 
+pub use buffer::Buffer;
 pub use codec::DecodeError;
 pub use gossip::{Announcement, CompactBlock, Gossip, GossipId, Notice, Topic};
 pub use request::Request;

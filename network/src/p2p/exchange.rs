@@ -13,8 +13,8 @@ use libp2p::StreamProtocol;
 use libp2p::request_response::{self, ProtocolSupport};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::message::Request;
 use crate::message::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
+use crate::message::{Buffer, Request};
 
 /// The protocol's name; nodes of other chains speak it too, so that the handshake can say why two nodes do not match.
 pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/drawbridge/exchange/1");
@@ -52,14 +52,14 @@ fn with(codec: Codec) -> request_response::Behaviour<Codec> {
 /// A message, with the room that it takes as long as it is held.
 #[derive(Debug)]
 pub(crate) struct Parcel {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Buffer,
     /// None for one that is short, or our own.
     pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 impl From<Vec<u8>> for Parcel {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, room: None }
+        Self { bytes: bytes.into(), room: None }
     }
 }
 
@@ -93,13 +93,10 @@ async fn read(io: &mut (impl AsyncRead + Unpin + Send), limit: usize, room: &Arc
     }
     let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
     let room = if length > LONG_BYTES { Arc::clone(room).acquire_many_owned(kib).await.ok() } else { None };
-    // Its place is found at once, so that it is never copied; memory is taken as bytes come, not as they are promised.
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let next = STEP_BYTES.min(length - bytes.len());
-        let start = bytes.len();
-        bytes.resize(start + next, 0);
-        io.read_exact(&mut bytes[start..]).await?;
+    // Its place is found at once, so that it is never copied; a long one's memory is taken as bytes come, not as they are promised.
+    let mut bytes = Buffer::zeroed(length);
+    for step in bytes.chunks_mut(STEP_BYTES) {
+        io.read_exact(step).await?;
     }
     Ok(Parcel { bytes, room })
 }
@@ -192,7 +189,7 @@ mod tests {
     async fn messages_come_back_and_those_beyond_the_limit_come_as_none() {
         for size in [0, 1, 4] {
             let message = vec![7; size];
-            assert_eq!(read(&mut &written(&message).await[..], 4, &room(0)).await.unwrap().bytes, message);
+            assert_eq!(read(&mut &written(&message).await[..], 4, &room(0)).await.unwrap().bytes[..], message);
         }
         // Nothing but the length is read.
         let long = written(&[7; 5]).await;

@@ -250,7 +250,7 @@ impl Task {
                 }
             }
             request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
-                self.answered(request_id, Ok(response.bytes));
+                self.answered(request_id, Ok(response.bytes.to_vec()));
             }
             request_response::Event::OutboundFailure { request_id, error, .. } => {
                 self.answered(request_id, Err(RawError::NoAnswer(error.to_string())));

@@ -239,7 +239,7 @@ impl Bench {
 
     pub(crate) fn ask_bytes(&mut self, peer: u64, data: Vec<u8>) -> Vec<Action> {
         self.next_inbound += 1;
-        self.tell(Event::Request { peer: PeerId(peer), inbound: InboundId(self.next_inbound), data })
+        self.tell(Event::Request { peer: PeerId(peer), inbound: InboundId(self.next_inbound), data: data.into() })
     }
 
     /// Connects a peer and introduces it with a claim.
@@ -262,7 +262,7 @@ impl Bench {
     }
 
     pub(crate) fn answer(&mut self, peer: u64, request: RequestId, response: &Response) -> Vec<Action> {
-        self.tell(Event::Response { peer: PeerId(peer), request, result: Ok(response.encode()) })
+        self.tell(Event::Response { peer: PeerId(peer), request, result: Ok(response.encode().into()) })
     }
 
     /// Lets time pass, in steps of a tick.

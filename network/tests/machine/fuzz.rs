@@ -144,7 +144,7 @@ impl Search {
     fn request(&mut self, peer: PeerId, data: Vec<u8>) -> Event {
         let inbound = InboundId(self.rng.next_u64());
         let data = if below(&mut self.rng, 5) == 0 { self.disturb(data) } else { data };
-        Event::Request { peer, inbound, data }
+        Event::Request { peer, inbound, data: data.into() }
     }
 
     fn gossip(&mut self, peer: PeerId) -> Event {
@@ -187,7 +187,7 @@ impl Search {
             3 => Ok(Response::Refused("no".to_owned()).encode()),
             _ => Ok(honest.encode()),
         };
-        Event::Response { peer, request, result }
+        Event::Response { peer, request, result: result.map(Buffer::from) }
     }
 
     /// Gives the machine an event and checks what it does.

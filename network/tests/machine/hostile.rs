@@ -25,7 +25,7 @@ fn malformed_bytes_cut_a_peer_off_at_once() {
     assert!(parted(&actions, 1).unwrap().starts_with("request: "));
     let actions = bench.welcome_equal(2);
     let (request, _) = sent(&actions, 2)[0].clone();
-    let actions = bench.tell(Event::Response { peer: PeerId(2), request, result: Ok(vec![1]) });
+    let actions = bench.tell(Event::Response { peer: PeerId(2), request, result: Ok(vec![1].into()) });
     assert!(parted(&actions, 2).unwrap().starts_with("response: "));
 }
 

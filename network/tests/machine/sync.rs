@@ -186,7 +186,7 @@ fn the_next_headers_are_asked_for_while_the_last_ones_are_verified() {
     assert!(headers_of(&bench.answer(1, request, &answer)).is_none());
     let (request, message) = headers_of(&bench.run_held()).unwrap();
     let answer = serve::answer(&theirs, &message).unwrap();
-    let result = Ok(answer.encode());
+    let result = Ok(answer.encode().into());
     let actions = bench.tell(Event::Response { peer: PeerId(1), request, result });
     let (request, message) = headers_of(&actions).expect("the next ones");
     // They come before the job is done, and wait for it; nothing more is asked for meanwhile.

@@ -15,6 +15,7 @@ use super::answers::End;
 use super::reasons::{self, Cause};
 use super::{Shell, ShellError};
 use crate::machine::{Event, RequestFailure};
+use crate::message::Buffer;
 use crate::message::limits::AGENT_BYTES_MAX;
 use crate::p2p::address::{ip_of, without_peer};
 use crate::p2p::behaviour::{NodeBehaviourEvent, note_addresses, usable};
@@ -271,7 +272,7 @@ impl Shell {
     fn on_answered(
         &mut self,
         id: request_response::OutboundRequestId,
-        result: Result<Vec<u8>, RequestFailure>,
+        result: Result<Buffer, RequestFailure>,
     ) -> Result<(), ShellError> {
         let Some((peer, request)) = self.asked.remove(&id) else { return Ok(()) };
         self.handle(Event::Response { peer, request, result })

@@ -1,7 +1,7 @@
 //! The lines between the nodes: who is connected, what is lost, doubled and late on the way.
 
 use network::machine::{Event, InboundId, RequestFailure, Verdict};
-use network::message::{GossipId, Topic};
+use network::message::{Buffer, GossipId, Topic};
 
 use super::{Happening, Message, Simulation, ordered, peer_of};
 use crate::plan::{Fault, HEAL_US, between, exponential, unit};
@@ -109,9 +109,9 @@ impl Simulation {
                 let inbound = InboundId(self.next_inbound);
                 self.next_inbound += 1;
                 self.inbound.insert((to, inbound), (from, request, connection));
-                Event::Request { peer, inbound, data }
+                Event::Request { peer, inbound, data: data.into() }
             }
-            Message::Response(request, result) => Event::Response { peer, request, result },
+            Message::Response(request, result) => Event::Response { peer, request, result: result.map(Buffer::from) },
         };
         self.tell(to, event);
     }
