@@ -21,8 +21,12 @@ pub(crate) fn draw(random: &mut Random) -> Vec<u8> {
         // A length that no frame of the protocol has.
         1 => [vec![0xff; 16], noise(random, 64)].concat(),
         2 => [hello, vec![0xff; 8], noise(random, 1024)].concat(),
-        // The right beginning, and then a handshake that is none: a length and that many bytes.
-        3 => [hello, b"\x07/noise\n".to_vec(), vec![0x01, 0x00], noise(random, 8), noise(random, 256)].concat(),
+        // The right beginning, and then a handshake that is none: a length, a key, and a payload with a field that no payload has. (With noise
+        // alone one in 30,000 would be a payload of unknown fields, and so the beginning of a handshake.)
+        3 => {
+            let handshake = [noise(random, 1), vec![0x00], noise(random, 263)].concat();
+            [hello, b"\x07/noise\n".to_vec(), vec![0x01, 0x00], handshake].concat()
+        }
         4 => b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".repeat(600),
         _ => b"\x00".repeat(32 * 1024),
     }
